@@ -1,0 +1,95 @@
+"""Where the data is, checked before it is used; and batches that are fetched whole."""
+
+import atexit
+import gzip
+import hashlib
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+
+from common.cli import ROOT, UserError
+from common.files import written_whole
+
+DATA = ROOT / "data"
+
+
+def mnist_root() -> Path:
+    """The folder to give to torchvision.datasets.MNIST(root=…): archives checked and unpacked.
+
+    torchvision itself checks an archive only on the day it unpacks it, and trusts whatever lies
+    there later, also what a Ctrl-C cut short. Raises UserError for a missing or damaged archive.
+    """
+    from torchvision.datasets import MNIST  # a second of start-up, for those who need it
+
+    raw = DATA / "MNIST" / "raw"
+    archives = {raw / name: _read_archive(raw / name, md5) for name, md5 in MNIST.resources}
+    try:
+        for path, content in archives.items():
+            _unpack(content, path.with_suffix(""))
+        return DATA
+    except (UserError, OSError):  # a read-only copy of the project
+        folder = tempfile.TemporaryDirectory(prefix="mnist-", ignore_cleanup_errors=True)
+        atexit.register(folder.cleanup)
+        unpacked = Path(folder.name) / "MNIST" / "raw"
+        unpacked.mkdir(parents=True)
+        for path, content in archives.items():
+            _unpack(content, unpacked / path.stem)
+        return Path(folder.name)
+
+
+def _read_archive(path: Path, md5: str) -> bytes:
+    remedy = "Restore it with: git checkout -- data (or download the project again)."
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}. {remedy}") from None
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+        raise UserError(
+            f"{path} is damaged: {len(content):,} bytes whose MD5 sum is not {md5}. {remedy}"
+        )
+    return content
+
+
+def _unpack(archive: bytes, target: Path) -> None:
+    """Write the archive's content to `target`, unless it is there already and sound."""
+    checksum, size = struct.unpack("<II", archive[-8:])  # gzip's trailer, RFC 1952 section 2.3.1
+    if target.exists():
+        content = target.read_bytes()
+        if len(content) == size and zlib.crc32(content) == checksum:
+            return
+    with written_whole(target) as temporary:
+        temporary.write_bytes(gzip.decompress(archive))
+
+
+class BatchIndices(Sampler[torch.Tensor]):
+    """Cuts the order that `sampler` gives into index tensors (B,), the last one maybe shorter.
+
+    The order lies on `device` before the first batch: nothing is copied while the loop runs.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch_size: int, device: torch.device):
+        self.sampler, self.batch_size, self.device = sampler, batch_size, device
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)  # rounded up
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        # A generator starts at the first batch: as late as DataLoader's own sampler draws its seed.
+        order = torch.tensor(list(self.sampler), device=self.device)
+        yield from order.split(self.batch_size)
+
+
+def bulk_loader(dataset: TensorDataset, batch_size: int, shuffle: bool = False) -> DataLoader:
+    """DataLoader(dataset, batch_size, shuffle), fetching each batch in one go, not image by image.
+
+    The same batches in the same order under the same seed. They come from the device on which the
+    data set's tensors lie.
+    """
+    sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
+    indices = BatchIndices(sampler, batch_size, dataset.tensors[0].device)
+    return DataLoader(dataset, sampler=indices, batch_size=None)  # None: an index is a whole batch

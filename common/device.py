@@ -1,0 +1,49 @@
+"""Where the arithmetic happens."""
+
+import warnings
+
+import torch
+
+from common.cli import UserError
+
+
+def pick_device(name: str = "auto") -> tuple[torch.device, str]:
+    """The device of that name, and a sentence about the choice.
+
+    "auto" is the accelerator (CUDA, Apple's MPS, …) if there is one that works, else the CPU; the
+    sentence says why. Raises UserError for a name that torch does not know or this machine lacks.
+    """
+    accelerator, problem = _accelerator()
+    if name == "auto":
+        chosen = accelerator or torch.device("cpu")
+        return chosen, f"{chosen} ({problem})" if problem else str(chosen)
+
+    available = ["cpu"]
+    if accelerator is not None:
+        count = torch.accelerator.device_count()
+        available += [accelerator.type] + [f"{accelerator.type}:{i}" for i in range(count)]
+    if name not in available:
+        reason = f" ({problem})" if problem else ""
+        raise UserError(
+            f"device {name!r} is not available here{reason}. "
+            f"Choose one of: auto, {', '.join(available)}."
+        )
+    return torch.device(name), name
+
+
+def _accelerator() -> tuple[torch.device | None, str]:
+    """The accelerator if it can add two numbers, else None; and what is wrong, if anything is."""
+    with warnings.catch_warnings(record=True) as caught:  # an outdated driver only warns
+        warnings.simplefilter("always")
+        if not torch.accelerator.is_available():
+            return None, _first_sentence(caught[0].message) if caught else ""
+        accelerator = torch.accelerator.current_accelerator()
+        try:
+            (torch.ones(1, device=accelerator) + 1).item()
+        except RuntimeError as error:  # a card too old for this build of torch, or out of memory
+            return None, f"{accelerator.type} does not work: {_first_sentence(error)}"
+    return accelerator, ""
+
+
+def _first_sentence(message: object) -> str:
+    return str(message).strip().split("\n")[0].split(". ")[0].rstrip(".")

@@ -1,0 +1,110 @@
+"""A picture of a handwritten digit, as people have it, brought into the form of MNIST."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
+
+from common.cli import UserError
+
+BOX, SIDE = 20, 28  # the digit fits a 20 × 20 box within 28 × 28: http://yann.lecun.com/exdb/mnist
+WORKING_SIDE = 280  # larger pictures are shrunk to this: ten pixels for one of MNIST's
+FAINTEST = 0.02  # of the way from black to white: anything nearer to the background belongs to it
+FLAT = 0.1  # a picture without any greater contrast shows nothing
+
+
+def read(path: Path) -> Image.Image:
+    """The digit in a picture file, in MNIST's form: see to_mnist.
+
+    Raises UserError for a file that can't be read as a picture, or that shows nothing.
+    """
+    try:
+        with Image.open(path) as image:
+            picture = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"cannot read {path} as a picture ({reason}). Expected a PNG, JPEG or similar file."
+        ) from None
+    try:
+        return to_mnist(picture)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def to_mnist(image: Image.Image) -> Image.Image:
+    """One digit on a plain background -> (28, 28) 8-bit grey, light on black, as in MNIST.
+
+    Any size, colour and polarity, also transparent or unevenly lit. As MNIST's authors did it, the
+    digit is scaled to fit a 20 × 20 box, keeping its aspect ratio, and its centre of mass is put
+    in the middle of the 28 × 28 field. Raises ValueError if there is nothing to see.
+    """
+    image = _opaque(image)
+    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    image = image.filter(
+        ImageFilter.GaussianBlur(max(image.size) / WORKING_SIDE)
+    )  # the camera's noise
+    ink = _ink(np.asarray(image, dtype=np.float64) / 255)
+
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    digit = Image.fromarray(
+        (255 * ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]).round().astype(np.uint8)
+    )
+    scale = BOX / max(digit.size)
+    width, height = (max(1, round(scale * side)) for side in digit.size)
+    digit = np.asarray(digit.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64)
+    digit *= 255 / digit.max()
+
+    y, x = (_centre_of_mass(digit.sum(axis=axis)) for axis in (1, 0))
+    top = min(max(round(SIDE / 2 - y), 0), SIDE - height)
+    left = min(max(round(SIDE / 2 - x), 0), SIDE - width)
+    field = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    field[top : top + height, left : left + width] = digit.round()
+    return Image.fromarray(field)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB, transparent parts filled with white, or with black under light ink."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    grey, alpha = np.asarray(image.convert("L"), dtype=np.float64), np.asarray(image)[..., 3]
+    ink_is_light = alpha.any() and np.average(grey, weights=alpha) > 127
+    background = Image.new("RGBA", image.size, "black" if ink_is_light else "white")
+    return Image.alpha_composite(background, image).convert("RGB")
+
+
+def _ink(pixels: np.ndarray) -> np.ndarray:
+    """Colours (H, W, 3) in 0…1 -> how far each differs from the background (H, W), 0…1.
+
+    The background is what the border shows: a plane through its colours, so that a photograph may
+    be lighter on one side.
+    """
+    height, width, _ = pixels.shape
+    y, x = np.mgrid[0:height, 0:width]
+    plane = np.stack([np.ones_like(x), x / width, y / height], axis=-1)  # (H, W, 3)
+    margin = max(1, min(height, width) // 28)
+    border = np.ones((height, width), dtype=bool)
+    border[margin:-margin, margin:-margin] = False
+
+    # Ink that touches the border must not bend the plane: fit it to the usual colours only.
+    distance = _distance(pixels, np.median(pixels[border], axis=0))
+    paper = border & (distance <= max(FLAT, 2 * np.median(distance[border])))
+    coefficients, *_ = np.linalg.lstsq(plane[paper], pixels[paper], rcond=None)
+
+    distance = _distance(pixels, plane @ coefficients)
+    noise = np.quantile(distance[paper], 0.98)
+    strongest = np.quantile(distance[distance >= distance.max() / 2], 0.9)
+    if strongest < max(FLAT, 3 * noise):
+        raise ValueError("it shows nothing. Expected one digit on a plain background.")
+    threshold = max(FAINTEST, min(3 * noise, strongest / 2))
+    return np.where(distance > threshold, np.minimum(distance / strongest, 1), 0)
+
+
+def _distance(colors: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How far colours (…, 3) are from others, 0 to 1: black and white are 1 apart."""
+    return np.linalg.norm(colors - other, axis=-1) / np.sqrt(3)
+
+
+def _centre_of_mass(profile: np.ndarray) -> float:
+    return np.average(np.arange(len(profile)), weights=profile)

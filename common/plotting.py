@@ -1,0 +1,102 @@
+"""Figures that look like one hand drew them."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.cli import path_for_people
+from common.files import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+# Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+GREY = "#666666"
+
+STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+    "figure.constrained_layout.use": True,
+}
+
+
+def figure(width: float, height: float, show: bool = False) -> "Figure":
+    """An empty figure, sizes in inches. It needs no display unless it is to be shown."""
+    import matplotlib  # here, because training need not wait for it
+
+    if not show and "MPLBACKEND" not in os.environ:  # set by the reader, or by a notebook
+        matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(STYLE)
+    return plt.figure(figsize=(width, height))
+
+
+def finish(fig: "Figure", path: Path, show: bool = False) -> None:
+    """Save the figure, say where, and open it in a window if it is to be shown."""
+    import matplotlib.pyplot as plt
+
+    with written_whole(path) as temporary:
+        fig.savefig(temporary)
+    print(f"Figure:     {path_for_people(path)}")
+    if show:
+        if plt.get_backend().lower() == "agg":
+            print("No display to show it on: open the file instead.", file=sys.stderr)
+        else:
+            plt.show()
+    plt.close(fig)
+
+
+def image_row(
+    fig: "Figure | SubFigure",
+    images: np.ndarray,
+    captions: list[str],
+    colors: list[str],
+    title: str,
+) -> None:
+    """Up to ten grey-scale pictures (N, H, W) in a row, each under its own caption."""
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    places = fig.subplots(1, 10)
+    for axes in places:
+        axes.set_axis_off()
+    for axes, image, caption, color in zip(places, images, captions, colors, strict=False):
+        axes.imshow(image, cmap="gray_r")
+        axes.set_title(caption, fontsize=9, color=color, loc="center")
+
+
+def confusion(axes: "Axes", counts: np.ndarray) -> None:
+    """Counts (C, C), row: the true class, column: the predicted one. Mistakes stand out."""
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
+    classes = range(len(counts))
+    for true in classes:
+        for predicted in classes:
+            if counts[true, predicted]:
+                axes.text(
+                    predicted,
+                    true,
+                    counts[true, predicted],
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=GREY if true == predicted else "black",
+                )
+    axes.set(xticks=classes, yticks=classes, xlabel="predicted digit", ylabel="true digit")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)

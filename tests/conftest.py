@@ -1,0 +1,91 @@
+"""How the tests find the chapters, run them, and know the truth about MNIST."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--chapters",
+        type=Path,
+        default=ROOT,
+        help="folder with the chapters to test: the project's, or your own versions",
+    )
+
+
+@pytest.fixture(scope="session")
+def chapters_folder(request) -> Path:
+    return request.config.getoption("--chapters").resolve()
+
+
+@pytest.fixture(scope="session")
+def load_chapter(chapters_folder):
+    """load_chapter("07_mnist_mlp") -> the module; no import statement takes such a name."""
+
+    @functools.cache
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, chapters_folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def run_chapter(chapters_folder):
+    """Run a chapter as a person does, in a process of its own, without a display."""
+
+    def run(name: str, *flags, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+        env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        return subprocess.run(
+            [sys.executable, chapters_folder / f"{name}.py", *map(str, flags)],
+            cwd=cwd,
+            env=env | {"PYTHONIOENCODING": "utf-8"} | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+        )
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys):
+    """fails(main, [flags], status) -> the message on stderr, checked to be for people."""
+
+    def check(main, flags: list, status: int = 2) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(flag) for flag in flags])
+        message = capsys.readouterr().err
+        assert exit_.value.code == status
+        assert message.startswith("error: ")
+        assert len(message.splitlines()) <= 2
+        assert exit_.value.__suppress_context__, "a traceback would be shown"
+        return message
+
+    return check
+
+
+@pytest.fixture
+def altered_data(tmp_path, monkeypatch):
+    """An archive folder of one's own, to be damaged; the project's stays whole."""
+    import shutil
+
+    from common import data
+
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in (data.DATA / "MNIST" / "raw").glob("*.gz"):
+        shutil.copy(archive, raw)
+    monkeypatch.setattr(data, "DATA", tmp_path / "data")
+    return SimpleNamespace(root=tmp_path / "data", raw=raw)

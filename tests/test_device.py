@@ -1,0 +1,61 @@
+"""common/device.py: choosing a device."""
+
+import warnings
+
+import pytest
+import torch
+
+from common import device
+from common.cli import UserError
+
+
+def pretend(monkeypatch, is_available, current=None, count=1):
+    monkeypatch.setattr(torch.accelerator, "is_available", is_available)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: current)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+
+
+def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
+    pretend(monkeypatch, lambda: False)
+    assert device.pick_device("auto") == (torch.device("cpu"), "cpu")
+
+
+def test_auto_is_the_accelerator_where_there_is_one(monkeypatch):
+    pretend(monkeypatch, lambda: True, torch.device("meta"))
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: 2.0)  # "meta" has no numbers to read
+    assert device.pick_device("auto") == (torch.device("meta"), "meta")
+    assert device.pick_device("meta:0")[0] == torch.device("meta:0")
+    with pytest.raises(UserError, match=r"Choose one of: auto, cpu, meta, meta:0\."):
+        device.pick_device("meta:1")
+
+
+def test_auto_falls_back_from_an_outdated_driver_and_says_why(monkeypatch):
+    def is_available():
+        warnings.warn("CUDA initialization: The NVIDIA driver is too old. Update it.", stacklevel=1)
+        return False
+
+    pretend(monkeypatch, is_available)
+    chosen, about = device.pick_device("auto")
+    assert chosen == torch.device("cpu")
+    assert about == "cpu (CUDA initialization: The NVIDIA driver is too old)"
+    with pytest.raises(UserError, match="driver is too old"):
+        device.pick_device("cuda")
+
+
+def test_auto_falls_back_from_a_card_that_cannot_compute(monkeypatch):
+    pretend(monkeypatch, lambda: True, torch.device("meta"))  # .item() fails there
+    chosen, about = device.pick_device("auto")
+    assert chosen == torch.device("cpu")
+    assert about.startswith("cpu (meta does not work: ")
+
+
+def test_an_unknown_device_names_those_there_are(monkeypatch):
+    pretend(monkeypatch, lambda: False)
+    with pytest.raises(UserError, match=r"'abacus' is not available here\. .*: auto, cpu\."):
+        device.pick_device("abacus")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_is_found():
+    assert device.pick_device("auto")[0].type == "cuda"
+    assert device.pick_device("cuda:0")[0] == torch.device("cuda:0")
