@@ -10,7 +10,6 @@ and do all that on a GPU. At the end the network reads your own handwriting.
 
 The last lines of a run:
 
-    Checkpoint: outputs/07_mnist_mlp.pt
     Figure:     outputs/07_mnist_mlp.png
     Accuracy: 0.97…
 """
@@ -25,6 +24,7 @@ from torchvision import transforms
 from common import cli, digits, files, plotting, training
 from common.data import bulk_loader, mnist_root
 from common.device import pick_device
+from common.progress import History, Progress, join, leave_if_stopped
 
 
 # %% Softmax and cross entropy · 多分类问题
@@ -35,18 +35,19 @@ def softmax(z: torch.Tensor) -> torch.Tensor:
 
 
 def cross_entropy(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean of -log(probability of the true class): scores (N, C), labels (N,) -> scalar."""
-    p = softmax(z)[torch.arange(len(y)), y]  # (N,)
-    return -p.log().mean()
+    """Mean of -log(probability of the true class), in nats: (N, C), labels (N,) -> scalar.
+
+    It takes scores, not probabilities: a probability may be too small for a float, its logarithm
+    is not. log(exp(z) / sum) is z - log(sum), and logsumexp finds log(sum) without overflow.
+    """
+    log_p = z - z.logsumexp(dim=1, keepdim=True)  # (N, C)
+    return -log_p[torch.arange(len(y)), y].mean()
 
 
 # %% Transforms · transforms使用
-transform = transforms.Compose(
-    [
-        transforms.ToTensor(),  # a picture of bytes -> (1, 28, 28) floats from 0 to 1
-        transforms.Normalize((0.1307,), (0.3081,)),  # MNIST's mean and standard deviation
-    ]
-)
+to_tensor = transforms.ToTensor()  # a picture of bytes -> (1, 28, 28) floats from 0 to 1
+normalize = transforms.Normalize((0.1307,), (0.3081,))  # MNIST's mean and standard deviation
+transform = transforms.Compose([to_tensor, normalize])
 
 
 def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.datasets.MNIST]:
@@ -57,7 +58,10 @@ def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.data
 
 
 def mean_and_deviation(pixels: torch.Tensor) -> tuple[float, float]:
-    """Of all pixels' brightness, 0 to 1: bytes of any shape -> mean, standard deviation."""
+    """Of all pixels' brightness, 0 to 1: bytes of any shape -> mean, standard deviation.
+
+    Counting the 256 grey values first saves making 47 million floats.
+    """
     counts = torch.bincount(pixels.flatten(), minlength=256).double()  # (256,) how often each byte
     brightness = torch.arange(256) / 255
     mean = (counts * brightness).sum() / counts.sum()
@@ -72,8 +76,9 @@ def transform_once(dataset: torchvision.datasets.MNIST) -> TensorDataset:
     it, which takes longer than training on it.
     """
     images = dataset.data.unsqueeze(1).float().div_(255)  # what ToTensor does: (N, 1, 28, 28)
-    normalize = transform.transforms[1]
     images = transforms.functional.normalize(images, normalize.mean, normalize.std, inplace=True)
+    if not torch.equal(images[0], dataset[0][0]):
+        raise cli.UserError("transform has been changed; change transform_once in the same way.")
     return TensorDataset(images, dataset.targets)
 
 
@@ -122,9 +127,9 @@ def train(
     test_loader: DataLoader,
     device: torch.device,
     epochs: int,
-) -> training.History:
+) -> History:
     """Mini-batch gradient descent. Returns each epoch's mean loss and its accuracy in the test."""
-    with training.Progress(epochs, len(train_loader)) as progress:
+    with Progress(epochs, len(train_loader)) as progress:
         for epoch in progress.epochs():
             model.train()
             loss_sum, samples = torch.zeros((), device=device), 0
@@ -188,7 +193,7 @@ def read_digits(model: torch.nn.Module, paths: list[Path], device: torch.device)
 
 # %% Draw what it learned, and where it fails
 def draw(
-    history: training.History,
+    history: History,
     images: torch.Tensor,
     labels: torch.Tensor,
     p: torch.Tensor,
@@ -207,8 +212,8 @@ def draw(
         (accuracy_axes, "accuracy", plotting.GREEN),
     ]:
         axes.plot(history["epoch"], history[name], "o-", color=color)
-    loss_axes.set(title="Training loss falls …", ylabel="cross entropy (nats)", ylim=(0, None))
-    accuracy_axes.set(title="… and unseen digits are read", ylabel="test accuracy", xlabel="epoch")
+    loss_axes.set(title="Training loss", ylabel="cross entropy (nats)", ylim=(0, None))
+    accuracy_axes.set(title="Unseen digits read correctly", ylabel="test accuracy", xlabel="epoch")
 
     counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
     axes = matrix.subplots()
@@ -234,11 +239,6 @@ def draw(
 
 
 # %% Run the chapter
-def numbers(tensor: torch.Tensor) -> str:
-    """A row of numbers, as short as can be read: (N,) -> 0.20 0.10 -0.10."""
-    return " ".join(f"{number:.2f}" for number in tensor)
-
-
 @cli.command
 def main(argv=None):
     """Returns the trained model and its history; with --predict, the probabilities (N, 10)."""
@@ -254,8 +254,14 @@ def main(argv=None):
     criterion, optimizer = loss_and_optimizer(model, args.lr)
     checkpoint = args.output_dir / "07_mnist_mlp.pt"
     if args.predict:
-        training.load_checkpoint(checkpoint, model)
-        return read_digits(model, args.predict, device)
+        history = training.load_checkpoint(checkpoint, model)
+        epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
+        print(f"{checkpoint}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}")
+        return read_digits(model, cli.expand(args.predict), device)
+    history = {}
+    if args.resume:
+        history = training.load_checkpoint(checkpoint, model, optimizer)
+        optimizer.param_groups[0]["lr"] = args.lr  # today's, not the checkpoint's
 
     files.output_folder(args.output_dir)
     step = cli.begin(__doc__, args.step)
@@ -264,14 +270,13 @@ def main(argv=None):
     step("Softmax makes probabilities of scores, cross entropy judges them")
     z = torch.tensor([[0.2, 0.1, -0.1]])
     y = torch.tensor([0])
-    print(f"   scores {numbers(z[0])} become probabilities {numbers(softmax(z)[0])}")
+    print(f"   scores {cli.numbers(z)} become probabilities {cli.numbers(softmax(z))}")
     print(f"   -log of the first, the true one:   {cross_entropy(z, y).item():.4f}")
     print(f"   torch.nn.CrossEntropyLoss()(z, y): {criterion(z, y).item():.4f}")
 
     step("Transforms make tensors of pictures")
     train_set, test_set = load_mnist(mnist_root())
     pixels = train_set.data[0]  # (28, 28) bytes
-    to_tensor, normalize = transform.transforms
     scaled = to_tensor(pixels.numpy())
     normalized = normalize(scaled)
     print(f"   the first picture: {tuple(pixels.shape)}, from {pixels.min()} to {pixels.max()}")
@@ -284,6 +289,7 @@ def main(argv=None):
     )
     train_set = to_device(transform_once(train_set), device)
     pictures, test_set = test_set.data, to_device(transform_once(test_set), device)
+    # The batches of DataLoader(train_set, batch_size=args.batch_size, shuffle=True), but faster:
     train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
     test_loader = bulk_loader(test_set, batch_size=1000)
 
@@ -299,28 +305,24 @@ def main(argv=None):
             print(f"   {name:15} {parameter.shape[1]:3} -> {parameter.shape[0]:3}")
     print(f"   {sum(parameter.numel() for parameter in model.parameters()):,} numbers to learn")
 
-    history = {}
-    if args.resume:
-        history = training.load_checkpoint(checkpoint, model, optimizer)
-        optimizer.param_groups[0]["lr"] = args.lr  # today's, not the checkpoint's
-        print(f"   continues after {history['epoch'][-1]:.4g} epochs")
+    if history:
+        print(f"   as trained for {history['epoch'][-1]:.4g} epochs so far")
 
-    step(f"Train: {args.epochs} epochs, {len(train_loader)} batches of {args.batch_size} in each")
+    batches = f"{args.epochs} x {len(train_loader)} batches of {args.batch_size}"
+    step(f"Train with {batches}, and test after every epoch")
     new = train(model, criterion, optimizer, train_loader, test_loader, device, args.epochs)
-    history = training.join(history, new)
-
-    step("Test on digits that the network has never seen")
+    history = join(history, new)
     training.save_checkpoint(checkpoint, model, optimizer, history)
     print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
+
+    stopped = new["epoch"][-1] < args.epochs
+    step("What it learned, tested on digits that it has never seen", pause=not stopped)
+    accuracy = test(model, test_loader, device)
     images, labels = test_set.tensors
     figure = draw(history, pictures, labels.cpu(), predict(model, images).cpu(), args.show)
     plotting.finish(figure, checkpoint.with_suffix(".png"), args.show)
-    print(f"Accuracy: {history['accuracy'][-1]:.4f}")
-    if new["epoch"][-1] < args.epochs:
-        print(
-            f"Stopped after {new['epoch'][-1]:.2f} of {args.epochs} epochs; what it learned is kept"
-        )
-        raise SystemExit(cli.STOPPED_BY_CTRL_C)
+    print(f"Accuracy: {accuracy:.4f}")
+    leave_if_stopped(new, args.epochs)
     return model, history
 
 

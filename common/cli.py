@@ -8,6 +8,7 @@ import functools
 import io
 import itertools
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,9 @@ def command(main: Callable) -> Callable:
         except KeyboardInterrupt:
             print("\nStopped.", file=sys.stderr)
             raise SystemExit(STOPPED_BY_CTRL_C) from None
+        except BrokenPipeError:  # python … | head: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
 
     return run
 
@@ -86,7 +90,7 @@ def parser(
             default="auto",
             help="auto (an accelerator if there is one), cpu, cuda, mps…",
         )
-    flags.add_argument("--seed", type=seed, default=0, help="start of the random numbers")
+    flags.add_argument("--seed", type=whole_number, default=0, help="start of the random numbers")
     flags.add_argument("--step", action="store_true", help="wait for Enter before each step")
     flags.add_argument(
         "--show", action="store_true", help="also open the figure in a window at the end"
@@ -97,18 +101,19 @@ def parser(
     return flags
 
 
-def begin(doc: str | None, wait: bool = False) -> Callable[[str], None]:
+def begin(doc: str | None, wait: bool = False) -> Callable[..., None]:
     """Print the title, the first line of `doc`, and return step(heading).
 
-    Each call of step prints the next number and the heading; with `wait` it waits for Enter first.
+    Each call of step prints the next number and the heading; with `wait` it waits for Enter first,
+    unless called with pause=False.
     """
     if doc and doc.startswith("Chapter"):  # run cell by cell, __doc__ is IPython's own
         print(doc.splitlines()[0])
     numbers = itertools.count(1)
 
-    def step(heading: str) -> None:
+    def step(heading: str, pause: bool = True) -> None:
         number = next(numbers)
-        if wait:
+        if wait and pause:
             try:
                 input("\n[Enter] ")
             except EOFError:  # nobody is there to press it
@@ -128,9 +133,20 @@ def positive_float(text: str) -> float:
     return _number(text, float, lambda value: 0 < value < math.inf, "a positive number")
 
 
-def seed(text: str) -> int:
-    """A whole number that torch takes as a seed, for argparse."""
-    return _number(text, int, lambda value: 0 <= value < 2**63, "a whole number from 0 up")
+def whole_number(text: str) -> int:
+    """A whole number from 0 up that fits 64 bits, for argparse."""
+    return _number(
+        text, int, lambda value: 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1"
+    )
+
+
+def expand(paths: list[Path]) -> list[Path]:
+    """Replace *.png and the like by the files they stand for, as Windows' shells do not."""
+    expanded = []
+    for path in paths:
+        found = sorted(path.parent.glob(path.name)) if set("*?") & set(path.name) else []
+        expanded += found or [path]
+    return expanded
 
 
 def path_for_people(path: Path) -> str:
@@ -139,6 +155,11 @@ def path_for_people(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def numbers(values) -> str:
+    """A row of numbers of any array, as short as can be read: 0.20 0.10 -0.10."""
+    return " ".join(f"{value:.2f}" for value in values.flatten().tolist())
 
 
 def _number(text: str, convert: Callable, is_valid: Callable, expected: str):

@@ -3,6 +3,7 @@
 import atexit
 import gzip
 import hashlib
+import math
 import struct
 import tempfile
 import zlib
@@ -64,6 +65,49 @@ def _unpack(archive: bytes, target: Path) -> None:
             return
     with written_whole(target) as temporary:
         temporary.write_bytes(gzip.decompress(archive))
+
+
+def check_table(path: Path) -> None:
+    """Raise UserError, with the line, unless np.loadtxt(path, delimiter=",") can read the file.
+
+    Expected are rows of finite numbers, all of one length, two at least: inputs and a label.
+    Empty lines and comments from # on are passed over.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of numbers.") from None
+    columns = None
+    for number, line in enumerate(lines, start=1):
+        content = line.split("#")[0].strip()
+        if not content:
+            continue
+        cells = content.split(",")
+        columns = columns or len(cells)
+        if len(cells) != columns:
+            raise UserError(
+                f"{path}, line {number}: {len(cells)} columns, expected {columns} as above."
+            )
+        if columns < 2:
+            raise UserError(
+                f"{path}, line {number}: one column, expected inputs and a label, by commas."
+            )
+        for cell in cells:
+            if not _is_finite_number(cell):
+                raise UserError(
+                    f"{path}, line {number}: expected a number, got {cell.strip()!r}. "
+                    "A line that names the columns must start with #."
+                )
+    if columns is None:
+        raise UserError(f"{path} holds no data. Expected rows of numbers, separated by commas.")
+
+
+def _is_finite_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 class BatchIndices(Sampler[torch.Tensor]):

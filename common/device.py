@@ -1,6 +1,8 @@
 """Where the arithmetic happens."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -29,6 +31,21 @@ def pick_device(name: str = "auto") -> tuple[torch.device, str]:
             f"Choose one of: auto, {', '.join(available)}."
         )
     return torch.device(name), name
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch calculate on one core within the block.
+
+    Networks of a few hundred numbers are done before a second core is awake; on a busy computer,
+    waiting for it can take many times as long as the work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _accelerator() -> tuple[torch.device | None, str]:

@@ -1,9 +1,10 @@
 """A picture of a handwritten digit, as people have it, brought into the form of MNIST."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from common.cli import UserError
 
@@ -19,13 +20,19 @@ def read(path: Path) -> Image.Image:
     Raises UserError for a file that can't be read as a picture, or that shows nothing.
     """
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # 100 megapixels are fine
             picture = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
+    except UnidentifiedImageError:
+        raise UserError(
+            f"{path} is no picture that can be read. Expected PNG, JPEG or the like; "
+            "a HEIC photo must be exported as JPEG first."
+        ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"cannot read {path} as a picture ({reason}). Expected a PNG, JPEG or similar file."
-        ) from None
+        raise UserError(f"cannot read {path} as a picture: {reason}.") from None
     try:
         return to_mnist(picture)
     except ValueError as error:
@@ -44,7 +51,10 @@ def to_mnist(image: Image.Image) -> Image.Image:
     image = image.filter(
         ImageFilter.GaussianBlur(max(image.size) / WORKING_SIDE)
     )  # the camera's noise
-    ink = _ink(np.asarray(image, dtype=np.float64) / 255)
+    pixels = np.asarray(image, dtype=np.float64) / 255  # (H, W, 3)
+    for _ in range(4):  # each side in turn
+        pixels = np.rot90(_without_edge(pixels))
+    ink = _ink(pixels)
 
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     digit = Image.fromarray(
@@ -64,14 +74,39 @@ def to_mnist(image: Image.Image) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """RGB, transparent parts filled with white, or with black under light ink."""
+    """RGB; behind transparent parts the paper's colour, or what contrasts with ink alone."""
+    if image.mode.startswith(("I", "F")):  # 16 bits or more: stretched to the 8 of the others
+        values = np.asarray(image, dtype=np.float64)
+        values = (values - values.min()) / max(np.ptp(values), 1e-9)
+        image = Image.fromarray((255 * values).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
-    grey, alpha = np.asarray(image.convert("L"), dtype=np.float64), np.asarray(image)[..., 3]
-    ink_is_light = alpha.any() and np.average(grey, weights=alpha) > 127
-    background = Image.new("RGBA", image.size, "black" if ink_is_light else "white")
+    *color, alpha = np.moveaxis(np.asarray(image), -1, 0)
+    opaque = np.stack(color, axis=-1)[alpha > 127]  # (N, 3)
+    behind = (255, 255, 255)
+    if len(opaque):
+        usual = np.median(opaque, axis=0)
+        if np.quantile(_distance(opaque / 255, usual / 255), 0.99) > FLAT:  # paper and ink, cut out
+            behind = tuple(int(channel) for channel in usual)
+        elif usual.mean() > 127:  # light ink
+            behind = (0, 0, 0)
+    background = Image.new("RGBA", image.size, behind)
     return Image.alpha_composite(background, image).convert("RGB")
+
+
+def _without_edge(pixels: np.ndarray) -> np.ndarray:
+    """Cut off what runs along the top, if something does: a frame, or the table beside the paper.
+
+    It shows as a sudden change of the rows' usual colour near the top to one that lasts.
+    """
+    rows = np.median(pixels, axis=1)  # (H, 3); a digit covers less than half of most rows
+    near = max(1, len(rows) // 50)
+    changes = np.flatnonzero(_distance(rows[near:], rows[:-near]) > FLAT)
+    changes = changes[changes < len(rows) // 4]
+    if len(changes) and _distance(rows[0], np.median(rows, axis=0)) > FLAT:
+        return pixels[changes[-1] + 2 * near :]
+    return pixels
 
 
 def _ink(pixels: np.ndarray) -> np.ndarray:
@@ -96,7 +131,9 @@ def _ink(pixels: np.ndarray) -> np.ndarray:
     noise = np.quantile(distance[paper], 0.98)
     strongest = np.quantile(distance[distance >= distance.max() / 2], 0.9)
     if strongest < max(FLAT, 3 * noise):
-        raise ValueError("it shows nothing. Expected one digit on a plain background.")
+        raise ValueError(
+            "it shows no digit. Expected one, on a plain background and nothing around it."
+        )
     threshold = max(FAINTEST, min(3 * noise, strongest / 2))
     return np.where(distance > threshold, np.minimum(distance / strongest, 1), 0)
 

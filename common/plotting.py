@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#666666"
+# Styles for many lines in one panel: a colour and a dash pattern each.
+LINES = [
+    (color, dashes)
+    for dashes in ("-", "--", ":")
+    for color in (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "black")
+]
 
 STYLE = {
     "figure.dpi": 100,
@@ -55,7 +61,7 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
     print(f"Figure:     {path_for_people(path)}")
     if show:
         if plt.get_backend().lower() == "agg":
-            print("No display to show it on: open the file instead.", file=sys.stderr)
+            print("No window can be opened here: look at the file instead.", file=sys.stderr)
         else:
             plt.show()
     plt.close(fig)

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from common.device import pick_device
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
 
 def pytest_addoption(parser):
@@ -45,18 +51,43 @@ def load_chapter(chapters_folder):
 def run_chapter(chapters_folder):
     """Run a chapter as a person does, in a process of its own, without a display."""
 
-    def run(name: str, *flags, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    def run(name: str, *flags, cwd: Path, startup: Path | None = None):
+        """`startup`: a folder whose sitecustomize.py each Python imports at its start."""
+        python_path = os.pathsep.join(str(folder) for folder in (ROOT, startup) if folder)
         env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
         return subprocess.run(
             [sys.executable, chapters_folder / f"{name}.py", *map(str, flags)],
             cwd=cwd,
-            env=env | {"PYTHONIOENCODING": "utf-8"} | environment,
+            env=env | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": python_path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def last_lines():
+    """Check that a run ended with the last lines that the chapter's docstring promises.
+
+    In the promise "…" stands for any digits.
+    """
+
+    def check(chapter: ModuleType, output: str) -> None:
+        promised = chapter.__doc__.split("The last lines of a run:")[1].split()
+        shown = " ".join(output.replace("\\", "/").split()[-len(promised) :])
+        pattern = re.escape(" ".join(promised)).replace("…", r"\d+")
+        assert re.fullmatch(pattern, shown), f"promised {' '.join(promised)}, shown {shown}"
+
+    return check
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

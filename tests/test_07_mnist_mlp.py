@@ -8,17 +8,17 @@ import signal
 import weakref
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 import torchvision
+from conftest import needs_cuda
 from handwriting import draw
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 from common import data, training
-from common.cli import ROOT
+from common.cli import ROOT, UserError
 
 NAME = "07_mnist_mlp"
 CPU = torch.device("cpu")
@@ -73,10 +73,8 @@ def test_ten_epochs_reach_97_percent_and_the_first_88(trained):
     assert trained.history["loss"] == sorted(trained.history["loss"], reverse=True)
 
 
-def test_the_run_ends_as_its_docstring_says(chapter, default_run):
-    promised = chapter.__doc__.split("The last lines of a run:")[1].split()
-    shown = " ".join(default_run.text.split()[-len(promised) :]).replace("\\", "/")
-    assert re.fullmatch(" ".join(map(re.escape, promised)).replace("…", r"\d\d"), shown)
+def test_the_run_ends_as_its_docstring_says(chapter, default_run, last_lines):
+    last_lines(chapter, default_run.text)
 
 
 def test_the_readme_shows_this_run(default_run):
@@ -111,7 +109,7 @@ def test_what_the_run_says_of_the_notes_numbers(default_run):
     assert "(64, 1, 28, 28).view(-1, 28*28): (64, 784)" in default_run.text
 
 
-FAST = ["--epochs", 1, "--batch-size", 1000]
+FAST = ["--epochs", 1, "--batch-size", 1000, "--device", "cpu"]
 
 
 def test_the_same_seed_gives_the_same_network(chapter, tmp_path):
@@ -126,7 +124,7 @@ def test_the_same_seed_gives_the_same_network(chapter, tmp_path):
 
 def test_resume_goes_on_as_if_never_stopped(chapter, tmp_path):
     whole, whole_history = quiet(
-        chapter.main, "--epochs", 2, "--batch-size", 1000, "--output-dir", tmp_path / "whole"
+        chapter.main, *FAST[2:], "--epochs", 2, "--output-dir", tmp_path / "whole"
     )
     quiet(chapter.main, *FAST, "--output-dir", tmp_path / "parts")
     parts, history = quiet(chapter.main, *FAST, "--resume", "--output-dir", tmp_path / "parts")
@@ -166,8 +164,9 @@ def test_softmax_and_cross_entropy_equal_torchs(chapter):
     torch.testing.assert_close(chapter.cross_entropy(z, y), torch.nn.functional.cross_entropy(z, y))
 
 
-def test_softmax_survives_large_scores(chapter):
+def test_large_scores_do_no_harm(chapter):
     assert chapter.softmax(torch.tensor([[1000.0, 0.0]])).tolist() == [[1, 0]]
+    assert chapter.cross_entropy(torch.tensor([[1000.0, 0.0]]), torch.tensor([1])).item() == 1000
 
 
 # Transforms
@@ -208,6 +207,17 @@ def test_the_batches_are_those_of_the_notes_loader(sets):
     for (inputs, labels), (notes_inputs, notes_labels) in zip(bulk, expected, strict=False):
         assert torch.equal(inputs, notes_inputs) and torch.equal(labels, notes_labels)
     assert len(bulk) == 938
+
+
+def test_a_transform_that_is_not_applied_once_is_refused(chapter, sets, monkeypatch):
+    small = torch.utils.data.Subset(sets.test, [0])
+    small.data, small.targets = sets.test.data[:1], sets.test.targets[:1]
+    assert len(chapter.transform_once(small)) == 1
+    flip = torchvision.transforms.RandomHorizontalFlip(p=1)
+    flipped = torchvision.transforms.Compose([flip, chapter.transform])
+    monkeypatch.setattr(sets.test, "transform", flipped)
+    with pytest.raises(UserError, match="transform_once"):
+        chapter.transform_once(small)
 
 
 # The network
@@ -348,7 +358,7 @@ def test_test_agrees_with_the_predictions(chapter, trained, sets):
     accuracy = chapter.test(trained.model, data.bulk_loader(sets.test_once, 300), CPU)
     predicted = chapter.predict(trained.model, sets.test_once.tensors[0]).argmax(dim=1)
     assert accuracy == (predicted == sets.test.targets).double().mean().item()
-    assert accuracy == trained.history["accuracy"][-1]
+    assert accuracy == pytest.approx(trained.history["accuracy"][-1], abs=0.001)  # maybe a GPU's
 
 
 # The device
@@ -380,7 +390,7 @@ def test_nothing_in_the_loop_waits_or_copies(chapter):
     assert 1 <= counts[0]["_local_scalar_dense"] <= 4  # two results, two seeds of loaders
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@needs_cuda
 def test_on_cuda_nothing_waits_and_the_network_learns(chapter, sets):
     device = torch.device("cuda")
     torch.manual_seed(0)
@@ -441,7 +451,8 @@ def test_digits_drawn_by_hand_are_read(chapter, default_run, tmp_path, capsys):
     p = chapter.main(["--predict", *map(str, paths), "--output-dir", str(default_run.folder)])
     correct = (p.argmax(dim=1) == torch.tensor(expected)).sum().item()
     assert correct >= 57  # of 60: a network of 97 % may misread one here and there
-    lines = capsys.readouterr().out.splitlines()
+    network, *lines = capsys.readouterr().out.splitlines()
+    assert re.search(r"07_mnist_mlp\.pt: 10 epochs, test accuracy 0\.97\d\d$", network)
     for path, row, line in zip(paths, p, lines, strict=True):
         sure, digit = row.max(dim=0)
         assert line.startswith(f"{path}: {digit} ({sure:.1%} sure; next ")
@@ -479,7 +490,6 @@ def test_the_figure_tells_what_was_learned(chapter):
     captions = [ax.get_title() for ax in axes[3:] if ax.images]
     assert captions[:2] == ["0 → 0\n55%", "1 → 1\n55%"]
     assert captions[10:] == ["3 → 8\n91%"]
-    plt.close(fig)
 
 
 # Errors, and Ctrl-C
@@ -519,7 +529,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_keeps_what_was_learned(
             ["--epochs", "3", "--batch-size", "1000", "--lr", "0.1", "--output-dir", str(tmp_path)]
         )
     assert exit_.value.code == 130
-    assert "Stopped after 1.50 of 3 epochs" in capsys.readouterr().out
+    assert "Stopped after 1.5 of 3 epochs" in capsys.readouterr().out
     with Image.open(tmp_path / f"{NAME}.png") as image:
         assert image.width >= 1200
 
@@ -559,7 +569,7 @@ def test_pictures_and_checkpoints_that_cannot_be_used(chapter, default_run, tmp_
     assert str(text) in fails(chapter.main, [*trained, text])
     assert "missing.png" in fails(chapter.main, [*trained, tmp_path / "missing.png"])
     message = fails(chapter.main, [*trained, blank])
-    assert str(blank) in message and "shows nothing" in message
+    assert str(blank) in message and "shows no digit" in message
 
     elsewhere = ["--output-dir", tmp_path]
     assert "Train first" in fails(chapter.main, [*elsewhere, "--predict", blank])
@@ -572,6 +582,21 @@ def test_pictures_and_checkpoints_that_cannot_be_used(chapter, default_run, tmp_
     )
     assert "belongs to another model" in fails(chapter.main, [*elsewhere, "--resume"])
     assert "belongs to another model" in fails(chapter.main, [*elsewhere, "--predict", blank])
+
+
+def test_the_checkpoint_is_safe_before_anyone_is_asked_for_enter(chapter, tmp_path, monkeypatch):
+    asked = []
+
+    def enter(prompt):
+        asked.append(prompt)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", enter)
+    with pytest.raises(SystemExit) as exit_:
+        quiet(chapter.main, *FAST, "--step", "--output-dir", tmp_path)
+    assert exit_.value.code == 130
+    assert (tmp_path / f"{NAME}.pt").exists()
 
 
 def test_predict_and_resume_exclude_each_other(chapter, fails):

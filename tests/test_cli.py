@@ -1,9 +1,12 @@
 """common/cli.py: flags, steps, and errors for people."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from common import cli
@@ -33,7 +36,7 @@ def test_help_of_each_chapter_gives_defaults_and_an_example(name, load_chapter, 
         ("--lr", "0", "a positive number"),
         ("--lr", "nan", "a positive number"),
         ("--lr", "inf", "a positive number"),
-        ("--seed", "-1", "a whole number from 0 up"),
+        ("--seed", "-1", "a whole number from 0 to"),
         ("--device", "abacus", "Choose one of: auto, cpu"),
     ],
 )
@@ -49,6 +52,36 @@ def test_an_output_folder_that_cannot_be_written(name, load_chapter, tmp_path, f
     occupied.write_text("in the way")
     message = fails(load_chapter(name).main, ["--output-dir", occupied / "outputs"])
     assert str(occupied) in message and "--output-dir" in message
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_step_and_show_in_each_chapter(name, load_chapter, tmp_path, monkeypatch, capsys):
+    """One Enter for each numbered step, and the figure in a window at the end."""
+    flags = {"--epochs": "2", "--batch-size": "1000", "--workers": "0"}
+    chapter = load_chapter(name)
+    with pytest.raises(SystemExit):
+        chapter.main(["--help"])
+    known = capsys.readouterr().out
+    entered, shown = [], []
+    monkeypatch.setattr("builtins.input", entered.append)
+    monkeypatch.setattr(plt, "get_backend", lambda: "TkAgg")
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    chosen = [part for flag, value in flags.items() if flag in known for part in (flag, value)]
+    chapter.main([*chosen, "--step", "--show", "--output-dir", str(tmp_path)])
+    steps = re.findall(r"^\d+\. ", capsys.readouterr().out, re.MULTILINE)
+    assert steps == [f"{i}. " for i in range(1, len(steps) + 1)]
+    assert len(entered) == len(steps) >= 3
+    assert len(shown) == 1 and len(shown[0]) == 1
+    assert (tmp_path / f"{name}.png").exists()
+
+
+def test_windows_wildcards_are_expanded(tmp_path):
+    for name in ("a.png", "b.png", "c.jpg", "d[1].png"):
+        (tmp_path / name).touch()
+    given = [tmp_path / "?.png", tmp_path / "d[1].png", tmp_path / "*.gif", tmp_path / ".."]
+    expected = [tmp_path / "a.png", tmp_path / "b.png", *given[1:]]
+    assert cli.expand(given) == expected
 
 
 def test_an_unknown_flag(fails):
@@ -112,6 +145,19 @@ def test_ctrl_c_outside_training_ends_without_a_traceback(capsys):
     assert "Stopped" in capsys.readouterr().err
 
 
+def test_a_reader_who_leaves_is_no_error():
+    """python … | head"""
+    code = "from common import cli; cli.command(lambda argv: [print(i) for i in range(99999)])([])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=cli.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
+
+
 def test_our_own_errors_keep_their_traceback():
     @cli.command
     def main(argv):
@@ -130,7 +176,7 @@ def test_a_console_without_chinese_does_not_crash(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, script],
-        env={"PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(cli.ROOT)},
+        env=os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(cli.ROOT)},
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr

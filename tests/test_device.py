@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from conftest import needs_cuda
 
 from common import device
 from common.cli import UserError
@@ -55,7 +56,15 @@ def test_an_unknown_device_names_those_there_are(monkeypatch):
         device.pick_device("abacus")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_one_thread_is_for_the_block_only():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), device.one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
+@needs_cuda
 def test_cuda_is_found():
     assert device.pick_device("auto")[0].type == "cuda"
     assert device.pick_device("cuda:0")[0] == torch.device("cuda:0")

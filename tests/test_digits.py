@@ -64,6 +64,18 @@ PLAIN = mnist_form(draw(5, 100))
         pytest.param(draw(5, 100).convert("CMYK"), id="CMYK"),
         pytest.param(draw(5, 100).convert("1", dither=Image.Dither.NONE), id="one bit"),
         pytest.param(draw(5, 400), id="larger"),
+        pytest.param(
+            Image.fromarray(np.asarray(draw(5, 100, 0, 255, "L"), dtype=np.float32) / 255),
+            id="float",
+        ),
+        *[
+            pytest.param(ImageOps.expand(draw(5, 100), width, "black"), id=f"frame of {width}")
+            for width in (1, 8, 20)
+        ],
+        pytest.param(ImageOps.expand(draw(5, 100, "#333"), (12, 0, 0, 0), "#642"), id="table edge"),
+        pytest.param(
+            ImageOps.expand(draw(5, 100, mode="RGBA"), 30, (0, 0, 0, 0)), id="paper, cut out"
+        ),
     ],
 )
 def test_the_same_digit_whatever_the_picture(image):
@@ -91,29 +103,40 @@ def test_a_photo_stored_sideways_is_turned(tmp_path):
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 300), (28, 28), (1000, 700)])
 @pytest.mark.parametrize("mode, color", [("L", 255), ("L", 0), ("RGBA", (0, 0, 0, 0))])
 def test_an_empty_picture(size, mode, color):
-    with pytest.raises(ValueError, match="it shows nothing"):
+    with pytest.raises(ValueError, match="it shows no digit"):
         digits.to_mnist(Image.new(mode, size, color))
 
 
 def test_noise_alone_is_no_digit():
     noise = np.random.default_rng(0).normal(128, 20, (300, 300)).clip(0, 255).astype(np.uint8)
-    with pytest.raises(ValueError, match="it shows nothing"):
+    with pytest.raises(ValueError, match="it shows no digit"):
         digits.to_mnist(Image.fromarray(noise))
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", None])
+@pytest.mark.parametrize("content", [b"", b"no picture"])
 def test_a_file_that_is_no_picture(content, tmp_path):
     path = tmp_path / "digit.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=r"cannot read .*digit\.png as a picture"):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"digit\.png is no picture .* Expected PNG, JPEG"):
         digits.read(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*digit\.png as a picture: No such file"):
+        digits.read(tmp_path / "digit.png")
+
+
+def test_a_picture_of_100_megapixels_is_read_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "digit.png"
+    draw(5, 100).convert("L").resize((10_000, 10_000), Image.Resampling.NEAREST).save(path)
+    assert difference(PLAIN, np.asarray(digits.read(path), dtype=float)) < 0.25
+    assert not recwarn.list
 
 
 def test_the_file_that_shows_nothing_is_named(tmp_path):
     path = tmp_path / "blank.png"
     Image.new("L", (50, 50), 255).save(path)
-    with pytest.raises(UserError, match=r"blank\.png: it shows nothing"):
+    with pytest.raises(UserError, match=r"blank\.png: it shows no digit"):
         digits.read(path)
 
 

@@ -22,7 +22,7 @@ def test_a_figure_is_saved_for_reading_and_closed(tmp_path, capsys, monkeypatch)
 def test_show_without_a_display_says_so(tmp_path, capsys):
     fig = plotting.figure(1, 1)
     plotting.finish(fig, tmp_path / "line.png", show=True)
-    assert "open the file instead" in capsys.readouterr().err
+    assert "look at the file instead" in capsys.readouterr().err
 
 
 def test_show_opens_a_window_where_there_is_a_display(tmp_path, monkeypatch):
@@ -40,7 +40,6 @@ def test_a_row_of_images():
     assert [axes.get_title() for axes in fig.axes if axes.images] == ["a", "b"]
     assert fig.axes[1].images[0].get_array().tolist() == [[1, 0]]
     assert fig.axes[1].title.get_color() == "red"
-    plt.close(fig)
 
 
 def test_the_confusion_matrix_shows_each_count_at_its_place():
@@ -49,4 +48,3 @@ def test_the_confusion_matrix_shows_each_count_at_its_place():
     plotting.confusion(axes, np.array([[5, 1], [0, 7]]))
     shown = {(text.get_position(), text.get_text()) for text in axes.texts}
     assert shown == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "7")}  # x: predicted, y: true
-    plt.close(fig)

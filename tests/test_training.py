@@ -1,8 +1,4 @@
-"""common/training.py: progress, Ctrl-C, checkpoints."""
-
-import math
-import signal
-import sys
+"""common/training.py: the loop of chapter 3, and checkpoints."""
 
 import pytest
 import torch
@@ -11,101 +7,23 @@ from common import training
 from common.cli import UserError
 
 
-def run(epochs, batches, interrupt_at=None, losses=None):
-    """Count through Progress as a training loop does; returns it and the batches seen."""
-    seen = []
-    with training.Progress(epochs, batches) as progress:
-        for epoch in progress.epochs():
-            for i in progress.batches(range(batches)):
-                seen.append((epoch, i))
-                if len(seen) == interrupt_at:
-                    signal.raise_signal(signal.SIGINT)
-            progress.end_epoch(loss=losses[epoch] if losses else 1 / (epoch + 1), accuracy=0.5)
-    return progress, seen
-
-
-def test_progress_goes_through_everything_and_remembers_it():
-    progress, seen = run(epochs=3, batches=4)
-    assert seen == [(epoch, i) for epoch in range(3) for i in range(4)]
-    assert progress.history == {
-        "epoch": [1, 2, 3],
-        "loss": [1, 1 / 2, 1 / 3],
-        "accuracy": [0.5, 0.5, 0.5],
-    }
-
-
-def test_ctrl_c_ends_after_the_current_batch_and_keeps_the_part():
-    handler = signal.getsignal(signal.SIGINT)
-    progress, seen = run(epochs=3, batches=4, interrupt_at=6)
-    assert seen[-1] == (1, 1)
-    assert progress.stopped
-    assert progress.history["epoch"] == [1, 1.5]
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_a_second_ctrl_c_stops_at_once():
-    with pytest.raises(KeyboardInterrupt), training.Progress(1, 1):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-
-def test_a_line_per_epoch_where_the_output_is_no_terminal(capsys):
-    run(epochs=3, batches=1)
-    captured = capsys.readouterr()
-    assert captured.out.splitlines() == [
-        "   epoch 1/3  loss 1.0000  accuracy 0.5000",
-        "   epoch 2/3  loss 0.5000  accuracy 0.5000",
-        "   epoch 3/3  loss 0.3333  accuracy 0.5000",
-    ]
-    assert captured.err == ""
-
-
-def test_no_wall_of_a_hundred_lines(capsys):
-    run(epochs=100, batches=1)
-    lines = capsys.readouterr().out.splitlines()
-    assert [int(line.split("/")[0].split()[-1]) for line in lines] == [1, *range(10, 101, 10)]
-
-
-def test_a_live_bar_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with training.Progress(2, 5) as progress:
-        for _ in progress.epochs():
-            for _ in progress.batches(range(5)):
-                progress.show(torch.tensor(3.0), 2)
-        progress.end_epoch(loss=0.25, accuracy=0.75)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    bar = captured.err.split("\r")[-1]
-    assert "epoch 2/2" in bar and "10/10" in bar
-    assert "loss 0.2500" in bar and "accuracy 0.7500" in bar
-
-
-def test_the_bar_reads_a_loss_now_and_then_and_never_from_a_gpu(monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    read = []
-    monkeypatch.setattr(torch.Tensor, "item", lambda self: read.append(self) or 1.0)
-    with training.Progress(1, 1000) as progress:
-        progress.show(torch.zeros((), device="meta"), 1)
-        assert not read
-        for _ in range(1000):
-            progress.show(torch.zeros(()), 1)
-    assert 1 <= len(read) < 100
-
-
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_ends_training(loss):
-    with pytest.raises(UserError, match=rf"became {loss} in epoch 2.*lower --lr") as error:
-        run(epochs=3, batches=2, losses=[1, loss, 1])
-    assert error.value.status == 1
-
-
-def test_join_counts_the_epochs_on():
-    first = {"epoch": [1, 1.5], "loss": [3, 2]}
-    second = {"epoch": [1, 2], "loss": [1, 0]}
-    assert training.join(first, second) == {"epoch": [1, 1.5, 2.5, 3.5], "loss": [3, 2, 1, 0]}
-    assert training.join({}, second) == second
+def test_full_batch_is_chapter_3s_loop():
+    torch.manual_seed(0)
+    x_data, y_data = torch.randn(20, 2), torch.randn(20, 1)
+    model, optimizer = model_and_optimizer()
+    expected, expected_optimizer = model_and_optimizer()
+    criterion = torch.nn.MSELoss(reduction="sum")
+    history = training.full_batch(
+        model, criterion, optimizer, x_data, y_data, 5, lambda: {"w": model.weight[0, 0].item()}
+    )
+    for loss, w in zip(history["loss"], history["w"], strict=True):
+        expected_optimizer.zero_grad()
+        expected_loss = ((expected(x_data) - y_data) ** 2).sum()
+        assert loss == pytest.approx(expected_loss.item())
+        expected_loss.backward()
+        expected_optimizer.step()
+        assert w == pytest.approx(expected.weight[0, 0].item())
+    assert len(history["loss"]) == 5
 
 
 class Line(torch.nn.Linear):
@@ -185,5 +103,38 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys):
 def test_a_checkpoint_of_another_model(other, tmp_path):
     path = tmp_path / "line.pt"
     training.save_checkpoint(path, *model_and_optimizer(), {})
-    with pytest.raises(UserError, match=f"belongs to another model than {type(other).__name__}"):
+    name = type(other).__name__
+    with pytest.raises(
+        UserError, match=f"another model than this {name}: (a Line|size mis.*weight)"
+    ):
         training.load_checkpoint(path, other)
+
+
+@pytest.mark.parametrize("parameters", [None, [1, 2], {}, {"weight": 3}])
+def test_a_checkpoint_with_something_else_for_parameters(parameters, tmp_path):
+    path = tmp_path / "line.pt"
+    torch.save({"class": "Line", "model": parameters}, path)
+    with pytest.raises(UserError, match="belongs to another model"):
+        training.load_checkpoint(path, Line())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_ruined_model_is_not_saved(value, tmp_path):
+    model, optimizer = model_and_optimizer()
+    torch.nn.init.constant_(model.bias, value)
+    with pytest.raises(UserError, match="diverged") as error:
+        training.save_checkpoint(tmp_path / "line.pt", model, optimizer, {})
+    assert error.value.status == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_in_words(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no limit to set")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*line\.pt"):
+            training.save_checkpoint(tmp_path / "line.pt", *model_and_optimizer(), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any(tmp_path.iterdir())

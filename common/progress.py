@@ -1,0 +1,154 @@
+"""How a training loop shows its progress, remembers it, and ends gently at Ctrl-C.
+
+Chapter 1 uses this module and starts without torch, so nothing here imports it.
+"""
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from common.cli import STOPPED_BY_CTRL_C, UserError
+
+if TYPE_CHECKING:
+    import torch
+
+History = dict[str, list[float]]  # "epoch": [1.0, 2.0, …], and a list per value as long
+
+
+class Progress:
+    """Shows how training goes, remembers it, and lets Ctrl-C end it after the current batch.
+
+    A live bar on a terminal, a line per epoch (per ten, if there are a hundred) elsewhere.
+
+        with Progress(epochs, len(train_loader)) as progress:
+            for epoch in progress.epochs():
+                for i, data in enumerate(progress.batches(train_loader)):
+                    ...
+                    progress.show(loss_sum, samples)
+                progress.end_epoch(loss=..., accuracy=...)
+
+    `history` then holds, for each end_epoch, the epochs trained so far (2.5: stopped in the middle
+    of the third) and the values given. Without `batches_per_epoch` an epoch is one step, and there
+    is no inner loop.
+    """
+
+    SECONDS_BETWEEN_READINGS = 0.1
+
+    def __init__(self, epochs: int, batches_per_epoch: int | None = None):
+        self.history: History = {}
+        self.stopped = False
+        self._epochs = epochs
+        self._epoch_is_one_step = batches_per_epoch is None
+        self._steps_per_epoch = batches_per_epoch or 1
+        self._steps_done = 0
+        self._last_reading = 0.0
+        self._shown: dict[str, float] = {}
+        self._live = sys.stdout.isatty() and sys.stderr.isatty()
+
+    def __enter__(self) -> "Progress":
+        self._bar = tqdm(
+            total=self._epochs * self._steps_per_epoch,
+            unit=" epochs" if self._epoch_is_one_step else " batches",
+            disable=not self._live,
+            dynamic_ncols=True,
+        )
+        self._catches_ctrl_c = threading.current_thread() is threading.main_thread()
+        if self._catches_ctrl_c:
+            self._previous_handler = signal.signal(signal.SIGINT, self._on_ctrl_c)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._catches_ctrl_c:
+            signal.signal(signal.SIGINT, self._previous_handler)
+        self._bar.close()
+
+    def epochs(self) -> Iterator[int]:
+        """0, 1, … up to the number of epochs; ends early after Ctrl-C."""
+        for epoch in range(self._epochs):
+            self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
+            yield epoch
+            if self.stopped:
+                break
+
+    def batches(self, loader: Iterable) -> Iterator:
+        """The loader's batches; ends early after Ctrl-C."""
+        for batch in loader:
+            yield batch
+            self._step()
+            if self.stopped:
+                break
+
+    def show(self, loss_sum: "torch.Tensor", samples: int) -> None:
+        """Let the bar show the mean loss of this epoch so far.
+
+        Reading a number from a GPU waits until the GPU has caught up, so there the bar shows the
+        loss at the end of an epoch only, and on a CPU ten times a second.
+        """
+        if self._bar.disable or loss_sum.device.type != "cpu":
+            return
+        now = time.monotonic()
+        if now - self._last_reading > self.SECONDS_BETWEEN_READINGS:
+            self._last_reading = now
+            self._show(loss=loss_sum.item() / samples)
+
+    def end_epoch(self, **values: float) -> None:
+        """Remember and show the epoch's values. A loss that isn't finite raises UserError."""
+        if self._epoch_is_one_step:
+            self._step()
+        epochs_done = self._steps_done / self._steps_per_epoch
+        number = math.ceil(epochs_done)
+        if not math.isfinite(values["loss"]):
+            raise UserError(
+                f"the loss became {values['loss']} in epoch {number}: training has diverged. "
+                "Try again with a lower --lr.",
+                status=1,
+            )
+        for name, value in {"epoch": epochs_done, **values}.items():
+            self.history.setdefault(name, []).append(value)
+        self._show(**values)
+        every = max(1, self._epochs // 10)
+        worth_a_line = number % every == 0 or number in (1, self._epochs) or self.stopped
+        if worth_a_line and not self._live:
+            print(f"   epoch {number:{len(str(self._epochs))}}/{self._epochs}  {_words(values)}")
+
+    def _step(self) -> None:
+        self._steps_done += 1
+        self._bar.update()
+
+    def _show(self, **values: float) -> None:
+        self._shown |= values
+        self._bar.set_postfix_str(_words(self._shown), refresh=False)
+
+    def _on_ctrl_c(self, signum, frame) -> None:
+        self.stopped = True
+        signal.signal(signal.SIGINT, self._previous_handler)  # a second Ctrl-C stops at once
+        tqdm.write("\nCtrl-C: stopping after this batch.", file=sys.stderr)
+
+
+def join(earlier: History, later: History) -> History:
+    """One history from two, the epochs of the second counted on from the first's last."""
+    offset = earlier["epoch"][-1] if earlier else 0
+    later = later | {"epoch": [offset + epoch for epoch in later["epoch"]]}
+    return {name: earlier.get(name, []) + values for name, values in later.items()}
+
+
+def leave_if_stopped(history: History, epochs: int) -> None:
+    """End the program with Ctrl-C's exit status where `history` is shorter than `epochs`."""
+    done = history["epoch"][-1]
+    if done < epochs:
+        print(f"Stopped after {done:.4g} of {epochs} epochs; what was learned until then is kept.")
+        raise SystemExit(STOPPED_BY_CTRL_C)
+
+
+def _words(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {_number(value)}" for name, value in values.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:.2e}"
