@@ -105,7 +105,7 @@ def losses_with(
 # %% Draw
 def draw(x_data, y_data, history: History, losses: dict[str, list[float]], show: bool):
     """The figure: the line as it learns, its loss, and each optimizer's loss."""
-    fig = plotting.figure(11, 8, show)
+    fig = plotting.figure(10, 7, show)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.1])
     left, right = top.subplots(1, 2)
 
@@ -168,8 +168,9 @@ def main(argv=None):
     for name in OPTIMIZERS:
         torch.manual_seed(args.seed)  # all start where our model started
         losses[name] = losses_with(name, x_data, y_data, args.lr, args.epochs)
-    for name in sorted(losses, key=lambda name: losses[name][-1]):
-        print(f"   {name:10} loss {losses[name][-1]:.2e}")
+    losses = dict(sorted(losses.items(), key=lambda item: item[1][-1], reverse=True))
+    for name, values in losses.items():
+        print(f"   {name:10} loss {values[-1]:.2e}")
 
     fig = draw(x_data.cpu(), y_data.cpu(), history, losses, args.show)
     plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)

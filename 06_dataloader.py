@@ -127,14 +127,16 @@ def draw(full: History, mini: History, losses: list[float], batch_size: int, sho
     left, right = fig.subplots(1, 2, sharey=True)
     per_epoch = len(losses) / len(mini["epoch"])
     name = f"batches of {batch_size}"
+    mean = f"{name}, mean of the epoch"
     left.plot(full["epoch"], full["loss"], color=plotting.BLUE, label="full batch")
-    left.plot(mini["epoch"], mini["loss"], color=plotting.RED, label=f"{name}, mean of the epoch")
+    left.plot(mini["epoch"], mini["loss"], color=plotting.RED, label=mean)
     left.set(title="Over epochs: as much data seen", xlabel="epoch", ylabel="cross entropy (nats)")
     left.legend()
 
-    updates = np.arange(1, len(losses) + 1)
-    right.plot(updates, losses, ".", color=plotting.GREY, ms=1, alpha=0.3, label=f"{name}, each")
-    right.plot(per_epoch * np.array(mini["epoch"]), mini["loss"], color=plotting.RED, label=name)
+    updates = np.unique(np.geomspace(1, len(losses), 3000).astype(int))  # all would hide the rest
+    each = np.array(losses)[updates - 1]
+    right.plot(updates, each, ".", color=plotting.GREY, ms=2, alpha=0.4, label=f"{name}, each")
+    right.plot(per_epoch * np.array(mini["epoch"]), mini["loss"], color=plotting.RED, label=mean)
     right.plot(full["epoch"], full["loss"], color=plotting.BLUE, label="full batch")
     right.set(title="Over updates: as many steps made", xlabel="updates", xscale="log")
     right.set_ylim(0, 1.3 * max(full["loss"]))

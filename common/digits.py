@@ -20,11 +20,10 @@ def read(path: Path) -> Image.Image:
     Raises UserError for a file that can't be read as a picture, or that shows nothing.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # 100 megapixels are fine
-            picture = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no harm
+            with Image.open(path) as image:
+                picture = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
     except UnidentifiedImageError:
         raise UserError(
             f"{path} is no picture that can be read. Expected PNG, JPEG or the like; "

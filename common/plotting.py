@@ -57,7 +57,7 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
     import matplotlib.pyplot as plt
 
     with written_whole(path) as temporary:
-        fig.savefig(temporary)
+        fig.savefig(temporary, pil_kwargs={"optimize": True})
     print(f"Figure:     {path_for_people(path)}")
     if show:
         if plt.get_backend().lower() == "agg":
