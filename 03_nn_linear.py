@@ -105,7 +105,7 @@ def losses_with(
 # %% Draw
 def draw(x_data, y_data, history: History, losses: dict[str, list[float]], show: bool):
     """The figure: the line as it learns, its loss, and each optimizer's loss."""
-    fig = plotting.figure(10, 7, show)
+    fig = plotting.figure(10, 6.6, show)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.1])
     left, right = top.subplots(1, 2)
 
