@@ -73,7 +73,7 @@ def parser(
 
     `doc` is the chapter's docstring, shown by --help. A wrong flag raises UserError.
     """
-    flags = _Parser(description=doc, formatter_class=_HelpFormatter)
+    flags = Parser(description=doc, formatter_class=_HelpFormatter)
     if epochs is not None:
         flags.add_argument(
             "--epochs", type=positive_int, default=epochs, help="passes over the training data"
@@ -176,7 +176,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefa
     """Keep the docstring's lines, and end each flag with its default."""
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse with an error of one line, not preceded by a screen of usage."""
 
     def error(self, message: str):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from examiner import Examiner
 
 from common.device import pick_device
 
@@ -26,6 +27,14 @@ def pytest_addoption(parser):
         default=ROOT,
         help="folder with the chapters to test: the project's, or your own versions",
     )
+    parser.addoption("--examine", type=Path, help="file for the examiner's report")
+    parser.addoption("--examine-limit", type=float, default=60, help="seconds for an examination")
+
+
+def pytest_configure(config):
+    if config.getoption("--examine"):
+        limit = config.getoption("--examine-limit")
+        config.pluginmanager.register(Examiner(config.getoption("--examine"), limit), "examiner")
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +43,28 @@ def chapters_folder(request) -> Path:
 
 
 @pytest.fixture(scope="session")
-def load_chapter(chapters_folder):
+def load_chapter(chapters_folder, pytestconfig):
     """load_chapter("07_mnist_mlp") -> the module; no import statement takes such a name."""
+    examiner = pytestconfig.pluginmanager.get_plugin("examiner")
 
     @functools.cache
     def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, chapters_folder / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        path = chapters_folder / f"{name}.py"
+        if not path.exists():  # a reader's folder need not hold the other chapters
+            path = ROOT / f"{name}.py"
+        module = _imported(path)
+        if examiner and path.parent != ROOT:
+            examiner.watch(module, _imported(ROOT / f"{name}.py"))
         return module
 
     return load
+
+
+def _imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,329 @@
+"""Practice: write a chapter yourself, and be told at once whether it works.
+
+python practice.py                              what is written, what passes
+python practice.py start 03                     practice/03_nn_linear.py, all but the bodies
+python practice.py check 03                     run the chapter's tests on your file
+python practice.py check 03 --watch             again at every save, until all passes
+python practice.py hint 03 LinearModel.forward  the chapter's own lines for that body
+"""
+
+import argparse
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import cli
+from common.cli import ROOT, UserError
+
+PRACTICE = ROOT / "practice"
+TIME_LIMIT = 60  # seconds for a whole check
+
+# practice/common.py: lets the scripts there find the project's common/ as their own.
+COMMON = '''"""Finds the project's common/ for the scripts in this folder."""
+
+from pathlib import Path
+
+__path__ = [str(Path(__file__).resolve().parent.parent / "common")]
+'''
+
+
+# %% A chapter and its bodies
+@dataclass(frozen=True)
+class Body:
+    """What a function does: lines `first` to `last` of the file, counted from 1."""
+
+    name: str  # with its class: LinearModel.forward
+    first: int
+    last: int
+
+    def lines(self, source: str) -> list[str]:
+        """The body's lines in the source that it was found in."""
+        return source.splitlines()[self.first - 1 : self.last]
+
+    def is_written(self, source: str) -> bool:
+        """Whether it is more than the NotImplementedError that start has left."""
+        return not any("raise NotImplementedError" in line for line in self.lines(source))
+
+
+def find_bodies(source: str) -> list[Body]:
+    """The body of each function and method but main, without docstrings, in the file's order."""
+    lines = source.splitlines()
+
+    def walk(nodes, prefix=""):
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                yield from walk(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.FunctionDef) and node.name != "main":
+                kept = node.body[0].lineno - 1  # the last line to keep: signature or docstring
+                if ast.get_docstring(node) is not None:
+                    kept = node.body[0].end_lineno
+                while not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#"):
+                    kept -= 1  # comments between them and the code are part of the solution
+                yield Body(prefix + node.name, kept + 1, node.end_lineno)
+
+    return list(walk(ast.parse(source).body))
+
+
+def emptied(source: str, names: set[str] | None = None) -> str:
+    """The source without these bodies (all, where none are named): each raises, saying its name."""
+    lines = source.splitlines()
+    for body in reversed(find_bodies(source)):
+        if names is None or body.name in names:
+            first_code = next(line for line in lines[body.first - 1 :] if line.strip())
+            indent = first_code[: len(first_code) - len(first_code.lstrip())]
+            lines[body.first - 1 : body.last] = [
+                f'{indent}raise NotImplementedError("write {body.name}")'
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def find_chapter(name: str) -> Path:
+    """The chapter that "3", "03", "03_nn_linear" or its file name means. Raises UserError."""
+    chapters = {path.stem: path for path in sorted(ROOT.glob("[0-9][0-9]_*.py"))}
+    wanted = Path(name).name.removesuffix(".py")
+    number = f"{wanted:0>2}_"
+    for stem, path in chapters.items():
+        if wanted == stem or stem.startswith(number):
+            return path
+    raise UserError(f"there is no chapter {name!r}. Choose one of: {', '.join(chapters)}.")
+
+
+def readers_file(chapter: Path) -> Path:
+    """Where the reader's version of the chapter is."""
+    return PRACTICE / chapter.name
+
+
+def read_practice(chapter: Path) -> str:
+    """The reader's version. Raises UserError if it isn't there, or isn't Python."""
+    path = readers_file(chapter)
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError:
+        number = chapter.name[:2]
+        raise UserError(
+            f"{cli.path_for_people(path)} is not there yet: python practice.py start {number}"
+        ) from None
+    try:
+        compile(source, str(path), "exec")
+    except SyntaxError as error:
+        line = (error.text or "").rstrip()
+        raise UserError(
+            f"{cli.path_for_people(path)}, line {error.lineno}: {error.msg}: {line.strip()}"
+        ) from None
+    return source
+
+
+# %% start
+def start(chapter: Path, force: bool) -> None:
+    """Write the chapter without its bodies into practice/; never over what the reader has written.
+
+    With `force` the reader's file is kept beside the new one, as .bak, .bak2, …
+    """
+    exercise = emptied(chapter.read_text(encoding="utf-8"))
+    path = readers_file(chapter)
+    shown = cli.path_for_people(path)
+    if path.exists() and path.read_text(encoding="utf-8") != exercise:
+        if not force:
+            raise UserError(
+                f"{shown} holds work of yours, and stays as it is. "
+                "To begin again: --force (your file is kept as a backup)."
+            )
+        backup = path.with_suffix(".bak")
+        for number in range(2, 1000):
+            if not backup.exists():
+                break
+            backup = path.with_suffix(f".bak{number}")
+        path.rename(backup)
+        print(f"Your file is now {cli.path_for_people(backup)}.")
+    PRACTICE.mkdir(exist_ok=True)
+    (PRACTICE / "common.py").write_text(COMMON, encoding="utf-8")
+    path.write_text(exercise, encoding="utf-8")
+    number = chapter.name[:2]
+    print(f"{shown}: {len(find_bodies(exercise))} bodies to write. Open it, write the first, then:")
+    print(f"   python practice.py check {number}")
+    print(f"and where you are stuck: python practice.py hint {number} NAME")
+
+
+# %% check
+def examine(chapter: Path, limit: float, first_only: bool) -> tuple[dict, str]:
+    """Run the chapter's tests on the reader's file: the examiner's report and pytest's output.
+
+    The report is a dict: see tests/examiner.py. After `limit` seconds the run is ended.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--examine={report}"]
+        command += [f"--chapters={PRACTICE}", f"--examine-limit={limit}"]
+        command += ["-x"] if first_only else []
+        command += [str(ROOT / "tests" / f"test_{chapter.stem}.py")]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if not report.exists():
+            raise RuntimeError(f"pytest left no report:\n{done.stdout}")
+        return json.loads(report.read_text(encoding="utf-8")), done.stdout
+
+
+def check(chapter: Path, limit: float, verbose: bool) -> bool:
+    """Say whether the reader's chapter works, and if not, what is wrong first."""
+    source = read_practice(chapter)
+    bodies = find_bodies(source)
+    missing = [body.name for body in bodies if not body.is_written(source)]
+    if len(missing) == len(bodies):
+        print(f"Nothing is written yet. Begin with {missing[0]}.")
+        return False
+    report, output = examine(chapter, limit, first_only=True)
+    if verbose:
+        print(output)
+    problem = report["problem"]
+    if problem is None:
+        congratulate(chapter, source)
+        return True
+    print(explain(problem, missing))
+    number = chapter.name[:2]
+    if problem["body"]:
+        print(f"\nStuck? python practice.py hint {number} {problem['body']}")
+    return False
+
+
+def explain(problem: dict, missing: list[str]) -> str:
+    """A problem of the examiner's report in the reader's terms."""
+    name = problem["body"] or "The chapter"
+    if problem["kind"] == "missing":
+        return f"{name} is not written yet ({len(missing)} to go)."
+    if problem["kind"] == "endless":
+        return f"{name} was still running when the time was over: is there an endless loop?"
+    text = [f"{name} is not right yet."]
+    for label, key in [("given", "given"), ("came back", "got"), ("expected", "expected")]:
+        if problem.get(key) is not None:
+            text.append(f"   {label + ':':10} " + problem[key].replace("\n", "\n" + 14 * " "))
+    if problem.get("error"):
+        text.append(textwrap.indent(problem["error"], "   "))
+    if problem.get("test"):
+        text.append(f"   (found by: {problem['test']})")
+    return "\n".join(text)
+
+
+def congratulate(chapter: Path, source: str) -> None:
+    """All passes: the figure that the reader's code drew, and both lengths."""
+    path = readers_file(chapter)
+    print(f"All of {cli.path_for_people(path)} works.")
+    outputs = PRACTICE / "outputs"
+    run = subprocess.run(
+        [sys.executable, path, "--output-dir", outputs],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    if run.returncode == 0:
+        print(f"Your code drew {cli.path_for_people(outputs / f'{chapter.stem}.png')}.")
+    theirs = chapter.read_text(encoding="utf-8")
+    yours = sum(len(body.lines(source)) for body in find_bodies(source))
+    chapters = sum(len(body.lines(theirs)) for body in find_bodies(theirs))
+    print(f"Lines in the bodies: yours {yours}, the chapter's {chapters}.")
+
+
+def watch(chapter: Path, limit: float, verbose: bool) -> None:
+    """Check, and check again whenever the file is saved, until all passes."""
+    path = readers_file(chapter)
+    while True:
+        saved = path.stat().st_mtime_ns if path.exists() else None
+        print(f"--- {time.strftime('%H:%M:%S')} ---")
+        try:
+            if check(chapter, limit, verbose):
+                return
+        except UserError as error:
+            print(error)
+        print("Waiting for the next save; Ctrl-C ends.", flush=True)
+        while path.exists() and path.stat().st_mtime_ns == saved:
+            time.sleep(0.2)
+
+
+# %% hint, and the list
+def hint(chapter: Path, name: str) -> None:
+    """Print the chapter's lines for one body."""
+    source = chapter.read_text(encoding="utf-8")
+    bodies = {body.name: body for body in find_bodies(source)}
+    if name not in bodies:
+        raise UserError(f"{chapter.name} has no body {name!r}. It has: {', '.join(bodies)}.")
+    print(textwrap.dedent("\n".join(bodies[name].lines(source))))
+
+
+def overview(limit: float) -> None:
+    """A line for each chapter: what the reader has written, and what of it passes."""
+    for chapter in sorted(ROOT.glob("[0-9][0-9]_*.py")):
+        total = len(find_bodies(chapter.read_text(encoding="utf-8")))
+        try:
+            source = read_practice(chapter)
+        except UserError as error:
+            started = readers_file(chapter).exists()
+            print(f"{chapter.stem:20} {error if started else f'not started, {total} bodies'}")
+            continue
+        written = [body.name for body in find_bodies(source) if body.is_written(source)]
+        passing = set()
+        if written:
+            report, _ = examine(chapter, limit, first_only=False)
+            passing = set(report["passing"]) & set(written)
+        print(
+            f"{chapter.stem:20} {len(passing)} of {total} bodies pass, {len(written)} are written",
+            flush=True,
+        )
+    print("\npython practice.py start 03 begins a chapter, check 03 checks it, --help says more.")
+
+
+# %% The command line
+@cli.command
+def main(argv=None):
+    """Returns whether a check passed; None for the other commands."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = cli.Parser(description=__doc__, formatter_class=formatter)
+    commands = parser.add_subparsers(dest="command", metavar="start | check | hint")
+    for command in ("start", "check", "hint"):
+        commands.add_parser(command).add_argument("chapter", help="3, 03 or its file name")
+    commands.choices["start"].add_argument(
+        "--force", action="store_true", help="begin again; your file is kept as a backup"
+    )
+    commands.choices["check"].add_argument(
+        "--watch", action="store_true", help="check at every save"
+    )
+    commands.choices["check"].add_argument(
+        "-v", "--verbose", action="store_true", help="show pytest's output, too"
+    )
+    commands.choices["check"].add_argument(
+        "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for all tests"
+    )
+    commands.choices["hint"].add_argument("name", help="a body, such as LinearModel.forward")
+    args = parser.parse_args(argv)
+
+    if args.command is None:
+        return overview(TIME_LIMIT)
+    chapter = find_chapter(args.chapter)
+    if args.command == "start":
+        return start(chapter, args.force)
+    if args.command == "hint":
+        return hint(chapter, args.name)
+    if args.watch:
+        return watch(chapter, args.time_limit, args.verbose)
+    if not check(chapter, args.time_limit, args.verbose):
+        raise SystemExit(1)
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""Finds out which of a chapter's functions makes a test fail, and says it in the reader's terms.
+
+With `--examine=FILE` each call of a reader's function is recorded: what it was given, and what
+came back. When a test fails, the project's own chapter is given the same; the first function that
+answers differently is the one to mend. FILE then holds, as JSON,
+
+    {"problem": null or {"body", "kind": "missing" | "wrong" | "endless", "given", "got", …},
+     "passing": [names of the bodies that tests reached and none found wrong]}
+"""
+
+import ast
+import contextlib
+import copy
+import functools
+import inspect
+import io
+import json
+import re
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+import pytest
+
+MOST_CALLS = 5  # of a function recorded per test: a training loop calls forward a thousand times
+
+
+class Call:
+    """One call of a function of the reader's: its arguments as they were, and its result."""
+
+    def __init__(self, name, arguments, random_state):
+        self.name, self.arguments, self.random_state = name, arguments, random_state
+        self.result = self.arguments_after = None
+        self.finished = False
+
+
+class Examiner:
+    """A pytest plugin: watches the reader's chapter, and explains the first failure."""
+
+    def __init__(self, report: Path, limit: float):
+        self.report, self.limit = report, limit
+        self.calls: list[Call] = []
+        self.counts: dict[str, int] = {}  # of calls of each body in this test
+        self.running: list[str] = []  # bodies being executed now, outermost first
+        self.comparing = False
+        self.problem = None
+        self.reached: set[str] = set()
+        self.wrong: set[str] = set()
+        self.bodies: list[str] = []
+        self.references = {}
+        self.readers_file = ""
+
+    # Watching
+
+    def watch(self, module: ModuleType, reference: ModuleType) -> None:
+        """Record the calls of the module's functions and methods, beside the project's own."""
+        self.readers_file = module.__file__
+        for name, function in _functions(module):
+            owner_name, _, attribute = name.rpartition(".")
+            owner = getattr(module, owner_name) if owner_name else module
+            reference_owner = getattr(reference, owner_name, None) if owner_name else reference
+            self.references[name] = getattr(reference_owner, attribute, None)
+            self.bodies.append(name)
+            setattr(owner, attribute, self._recorded(name, function))
+
+    def _recorded(self, name: str, function: FunctionType):
+        @functools.wraps(function)
+        def recorded(*args, **kwargs):
+            if self.comparing or threading.current_thread() is not threading.main_thread():
+                return function(*args, **kwargs)
+            self.reached.add(name)
+            call = None
+            self.counts[name] = self.counts.get(name, 0) + 1
+            if self.counts[name] <= MOST_CALLS and not name.endswith("__init__"):
+                call = Call(name, _copied((args, kwargs)), _random_state())
+                call.signature = inspect.signature(function)
+            self.running.append(name)
+            result = function(*args, **kwargs)
+            self.running.pop()
+            if call and call.arguments is not None:
+                call.result, call.arguments_after = _copied(result), _copied((args, kwargs))
+                call.finished = True
+                self.calls.append(call)
+            return result
+
+        return recorded
+
+    # pytest's hooks
+
+    def pytest_collection_modifyitems(self, items):
+        """Bodies are examined in the file's order: a test comes after all that it names."""
+        items.sort(key=self._position)
+
+    def _position(self, item) -> tuple:
+        source = Path(item.path).read_text(encoding="utf-8")
+        order = _definition_order(item)
+        code = inspect.getsource(item.function)
+        named = re.findall(r"chapter\.(\w+)|getattr\(chapter, \"(\w+)\"", code)
+        names = {first or second for first, second in named}
+        slow = {"run_chapter", "default_run", "trained"} & set(item.fixturenames)
+        whole = bool(slow) or "main" in names or not names
+        position = max((order.get(name, 0) for name in names), default=0)
+        return (bool(slow), whole, position, source.find(f"def {item.originalname}"))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        self.calls, self.counts, self.running = [], {}, []
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        yield
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            problem = self.explain(call.excinfo.value, item)
+            self.wrong.add(problem["body"])
+            self.problem = self.problem or problem
+
+    def pytest_sessionstart(self):
+        self.timer = threading.Timer(self.limit, self.give_up)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def pytest_sessionfinish(self):
+        self.timer.cancel()
+        self.write()
+
+    def give_up(self) -> None:
+        """The time is over: say what was running, and end this process whatever it does."""
+        import os
+
+        body = self.running[-1] if self.running else None
+        self.problem = {"body": body, "kind": "endless"}
+        self.wrong.add(body)
+        self.write()
+        os._exit(3)
+
+    def write(self) -> None:
+        passing = [name for name in self.bodies if name in self.reached - self.wrong]
+        content = {"problem": self.problem, "passing": passing}
+        self.report.write_text(json.dumps(content), encoding="utf-8")
+
+    # Explaining
+
+    def explain(self, error: BaseException, item) -> dict:
+        """Which body made the test fail, and what shows it."""
+        test = item.originalname.removeprefix("test_").replace("_", " ")
+        while error.__context__ is not None and not isinstance(error, NotImplementedError):
+            error = error.__context__
+        missing = re.fullmatch(r"write (\S+)", str(error))
+        if isinstance(error, NotImplementedError) and missing:
+            return {"body": missing[1], "kind": "missing", "test": test}
+        self.comparing = True
+        try:
+            for call in self.calls:
+                different = self.differs(call)
+                if different:
+                    return {"body": call.name, "kind": "wrong", "test": test} | different
+        finally:
+            self.comparing = False
+        body = self.running[-1] if self.running else None
+        message = traceback.format_exception_only(error)[-1].strip()
+        where = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in where if frame.filename == self.readers_file]
+        if ours:
+            message = f"line {ours[-1].lineno}: {ours[-1].line}\n{message}"
+        if body is None:
+            body = self.named_last(item)
+        return {"body": body, "kind": "wrong", "test": test, "error": message}
+
+    def named_last(self, item) -> str | None:
+        """The last body that the test's own code names: what it is about."""
+        named = re.findall(r"chapter\.(\w+)", inspect.getsource(item.function))
+        for name in reversed(named):
+            for body in self.bodies:
+                if body in (name, f"{name}.forward", f"{name}.__init__"):
+                    return body
+        return None
+
+    def differs(self, call: Call) -> dict | None:
+        """What was given, came back and was expected, if the project's own function differs."""
+        reference = self.references.get(call.name)
+        if reference is None or not call.finished:
+            return None
+        args, kwargs = call.arguments
+        given = _described(call.signature, args, kwargs)
+        try:
+            _set_random_state(call.random_state)
+            with contextlib.redirect_stdout(io.StringIO()):
+                expected = reference(*args, **kwargs)
+        except Exception:
+            return None
+        if not _same(call.result, expected):
+            return {"given": given, "got": _short(call.result), "expected": _short(expected)}
+        if not _same(call.arguments_after, (args, kwargs)):
+            return {
+                "given": given,
+                "got": f"{_short(call.result)}, but its arguments are left in another state",
+                "expected": "the state in which the chapter's own function leaves them",
+            }
+        return None
+
+
+def _functions(module: ModuleType):
+    for name, thing in list(vars(module).items()):
+        if getattr(thing, "__module__", None) != module.__name__ or name == "main":
+            continue
+        if isinstance(thing, FunctionType):
+            yield name, thing
+        elif isinstance(thing, type):
+            for attribute, method in list(vars(thing).items()):
+                if isinstance(method, FunctionType):
+                    yield f"{name}.{attribute}", method
+
+
+def _definition_order(item) -> dict[str, int]:
+    """Where in the chapter each function and class begins."""
+    stem = Path(item.path).stem.removeprefix("test_")
+    source = (Path(item.path).parent.parent / f"{stem}.py").read_text(encoding="utf-8")
+    return {
+        node.name: node.lineno
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+
+
+def _copied(value, memo: dict | None = None):
+    """A copy that later changes leave alone, or None where that can't be had.
+
+    One memo for all parts: the copied optimizer must update the copied model.
+    """
+    memo = {} if memo is None else memo
+    torch = sys.modules.get("torch")
+    if torch and isinstance(value, torch.Tensor) and not value.is_leaf:
+        return value.detach().clone()  # deepcopy refuses a tensor with a graph
+    if type(value) in (list, tuple):
+        return type(value)(_copied(part, memo) for part in value)
+    if type(value) is dict:
+        return {key: _copied(part, memo) for key, part in value.items()}
+    try:
+        return copy.deepcopy(value, memo)
+    except Exception:
+        return None
+
+
+def _random_state():
+    return sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
+
+
+def _set_random_state(state) -> None:
+    if state is not None:
+        sys.modules["torch"].set_rng_state(state)
+
+
+def _same(one, other) -> bool:
+    """Equal but for rounding; things that can't be compared count as equal."""
+    import numpy as np
+    import torch
+
+    if isinstance(other, torch.nn.Module):
+        return isinstance(one, torch.nn.Module) and _same(one.state_dict(), other.state_dict())
+    if isinstance(other, torch.Tensor):
+        if not isinstance(one, torch.Tensor) or one.shape != other.shape:
+            return False
+        return one.dtype == other.dtype and torch.allclose(
+            one.detach(), other.detach(), rtol=1e-3, atol=1e-5, equal_nan=True
+        )
+    if isinstance(other, torch.utils.data.TensorDataset):
+        return isinstance(one, type(other)) and _same(one.tensors, other.tensors)
+    if isinstance(other, bool | str) or other is None:
+        return one == other
+    if isinstance(other, int | float | np.ndarray | np.number):
+        try:
+            return np.shape(one) == np.shape(other) and np.allclose(
+                np.asarray(one, dtype=float), other, rtol=1e-3, atol=1e-5, equal_nan=True
+            )
+        except (TypeError, ValueError):
+            return False
+    if isinstance(other, list | tuple):
+        if not isinstance(one, list | tuple) or len(one) != len(other):
+            return False
+        return all(_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(other, dict):
+        if not isinstance(one, dict) or one.keys() != other.keys():
+            return False
+        return all(_same(one[key], other[key]) for key in other)
+    return one is not None  # a figure, an optimizer: the test's own words must do
+
+
+def _short(value) -> str:
+    """What to show of a value: a few lines at most."""
+    if type(value) in (list, tuple, dict) and len(repr(value)) <= 300:
+        return repr(value)
+    if hasattr(value, "shape") and hasattr(value, "flatten"):
+        text = repr(value)
+        if len(text) > 300:
+            first = ", ".join(f"{number:.4g}" for number in value.flatten()[:5].tolist())
+            text = f"{type(value).__name__} of shape {tuple(value.shape)}: {first}, …"
+        return text
+    if type(value).__repr__ is object.__repr__ or "\n" in repr(value):
+        return f"a {type(value).__name__}"
+    text = repr(value)
+    return text if len(text) <= 300 else text[:300] + " …"
+
+
+def _described(signature: inspect.Signature, args, kwargs) -> str:
+    bound = signature.bind(*args, **kwargs)
+    return ", ".join(
+        f"{name} = {_short(value)}" for name, value in bound.arguments.items() if name != "self"
+    )

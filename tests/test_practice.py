@@ -1,0 +1,332 @@
+"""practice.py, and the examiner behind it: is each missing or wrong body found?
+
+The tests marked slow run the tests of whole chapters: python -m pytest -m slow
+"""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import practice
+from common.cli import ROOT
+
+CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
+SOURCES = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in CHAPTERS}
+BODIES = [(name, body.name) for name in CHAPTERS for body in practice.find_bodies(SOURCES[name])]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A practice folder of the test's own."""
+    monkeypatch.setattr(practice, "PRACTICE", tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    return practice.main([str(argument) for argument in arguments])
+
+
+def write(folder, name, source):
+    (folder / "common.py").write_text(practice.COMMON, encoding="utf-8")
+    (folder / f"{name}.py").write_text(source, encoding="utf-8")
+
+
+def changed(name, old, new):
+    """A chapter with a mistake."""
+    assert SOURCES[name].count(old) >= 1, "the chapter no longer has these lines"
+    return SOURCES[name].replace(old, new)
+
+
+# start
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_start_empties_each_body_and_keeps_the_rest_to_the_letter(name, folder, capsys):
+    run("start", name)
+    exercise = (folder / f"{name}.py").read_text(encoding="utf-8")
+    compile(exercise, name, "exec")
+    names = [body for chapter, body in BODIES if chapter == name]
+    assert [body.name for body in practice.find_bodies(exercise)] == names
+    lines = exercise.splitlines()
+    written = [line.strip() for line in lines if "raise NotImplementedError" in line]
+    assert written == [f'raise NotImplementedError("write {body}")' for body in names]
+    original = iter(SOURCES[name].splitlines())
+    assert all(line in original for line in lines if "raise NotImplementedError" not in line)
+    for kept in ["# %%", '"""', "def ", "class ", "import ", "    def __init__"]:
+        assert exercise.count(kept) == SOURCES[name].count(kept)
+    main = SOURCES[name][SOURCES[name].index("def main(") :]
+    assert exercise.endswith(main)
+
+
+@pytest.mark.parametrize("name", ["3", "03", "03_nn_linear", "03_nn_linear.py"])
+def test_a_chapter_has_four_names(name):
+    assert practice.find_chapter(name) == ROOT / "03_nn_linear.py"
+
+
+def test_an_unknown_chapter(fails):
+    assert "01_linear_grid" in fails(practice.main, ["start", "99"])
+
+
+def test_start_never_overwrites_work(folder, fails, capsys):
+    run("start", 3)
+    run("start", 3)  # nothing has been written yet
+    path = folder / "03_nn_linear.py"
+    path.write_text("# mine\n")
+    assert "--force" in fails(practice.main, ["start", "3"])
+    assert path.read_text() == "# mine\n"
+    run("start", 3, "--force")
+    assert (folder / "03_nn_linear.bak").read_text() == "# mine\n"
+    path.write_text("# mine again\n")
+    run("start", 3, "--force")
+    assert (folder / "03_nn_linear.bak").read_text() == "# mine\n"
+    assert (folder / "03_nn_linear.bak2").read_text() == "# mine again\n"
+
+
+def test_comments_between_signature_and_code_are_part_of_the_body():
+    source = "def f(\n    x,\n):\n    # a hint\n\n    return x  # end\n\n\n# after\n"
+    (body,) = practice.find_bodies(source)
+    assert body.lines(source) == ["    # a hint", "", "    return x  # end"]
+    assert practice.emptied(source) == (
+        'def f(\n    x,\n):\n    raise NotImplementedError("write f")\n\n\n# after\n'
+    )
+
+
+# hint, and the list
+
+
+def test_hint_shows_the_chapters_lines(capsys):
+    run("hint", 3, "LinearModel.forward")
+    assert capsys.readouterr().out == "y_pred = self.linear(x)\nreturn y_pred\n"
+
+
+def test_hint_for_an_unknown_body(fails):
+    assert "LinearModel.forward" in fails(practice.main, ["hint", "3", "nothing"])
+
+
+def test_the_list(folder, capsys):
+    write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"loss", "draw"}))
+    (folder / "02_autograd_linear.py").write_text("def broken(:\n")
+    run()
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "01_linear_grid       2 of 8 bodies pass, 6 are written"
+    assert "line 1" in shown[1]
+    assert shown[2] == "03_nn_linear         not started, 7 bodies"
+
+
+# check
+
+
+def test_nothing_written_yet(folder, capsys):
+    run("start", 1)
+    with pytest.raises(SystemExit) as exit_:
+        run("check", 1)
+    assert exit_.value.code == 1
+    assert "Begin with forward." in capsys.readouterr().out
+
+
+def test_check_before_start(folder, fails):
+    assert "python practice.py start 03" in fails(practice.main, ["check", "3"])
+
+
+def test_a_syntax_error_is_shown_with_its_line(folder, fails):
+    write(folder, "01_linear_grid", "x = 1\ndef f(:\n    pass\n")
+    message = fails(practice.main, ["check", "1"])
+    assert "line 2" in message and "def f(:" in message
+
+
+def failing(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        run("check", *arguments)
+    assert exit_.value.code == 1
+    return capsys.readouterr().out
+
+
+def test_a_missing_body_is_named(folder, capsys):
+    write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"gradient"}))
+    shown = failing(capsys, 1)
+    assert "gradient is not written yet (1 to go)." in shown
+    assert "python practice.py hint 01 gradient" in shown
+
+
+def test_a_wrong_body_is_shown_with_what_was_given_and_expected(folder, capsys):
+    write(folder, "01_linear_grid", changed("01_linear_grid", "return x * w", "return x + w"))
+    shown = failing(capsys, 1)
+    assert "forward is not right yet." in shown
+    assert "given:     x = 3.0, w = 4.0\n" in shown
+    assert "came back: 7.0\n" in shown
+    assert "expected:  12.0\n" in shown
+    assert "passed" not in shown and "passed" in failing(capsys, 1, "-v")
+
+
+def test_an_endless_loop_ends(folder, capsys):
+    write(
+        folder,
+        "01_linear_grid",
+        changed("01_linear_grid", "    return x * w", "    while True:\n        pass"),
+    )
+    start = time.monotonic()
+    assert "forward was still running" in failing(capsys, 1, "--time-limit", 8)
+    assert time.monotonic() - start < 30
+
+
+def test_a_wrong_import_names_the_module(folder, capsys):
+    wrong = changed("01_linear_grid", "import numpy as np", "import numpi as np")
+    write(folder, "01_linear_grid", wrong)
+    assert "No module named 'numpi'" in failing(capsys, 1)
+
+
+def test_a_chapter_that_works(folder, capsys):
+    write(folder, "01_linear_grid", SOURCES["01_linear_grid"])
+    assert run("check", 1) is True
+    shown = capsys.readouterr().out
+    assert "works." in shown
+    assert (folder / "outputs" / "01_linear_grid.png").exists()
+    lines = sum(
+        len(body.lines(SOURCES["01_linear_grid"]))
+        for body in practice.find_bodies(SOURCES["01_linear_grid"])
+    )
+    assert f"Lines in the bodies: yours {lines}, the chapter's {lines}." in shown
+
+
+def test_watch_checks_again_at_every_save(folder, capsys, monkeypatch):
+    write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"draw"}))
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            write(folder, "01_linear_grid", SOURCES["01_linear_grid"])
+
+    monkeypatch.setattr(practice.time, "sleep", sleep)
+    run("check", 1, "--watch")
+    shown = capsys.readouterr().out
+    assert shown.index("draw is not written yet") < shown.index("works.")
+    assert len(waited) == 2
+
+
+def test_the_readers_file_runs_by_itself(tmp_path):
+    """From practice/ beside common/, whatever the working directory."""
+    project = tmp_path / "project"
+    (project / "practice").mkdir(parents=True)
+    (project / "common").mkdir()
+    for module in (ROOT / "common").glob("*.py"):
+        (project / "common" / module.name).write_bytes(module.read_bytes())
+    write(project / "practice", "01_linear_grid", SOURCES["01_linear_grid"])
+    done = subprocess.run(
+        [sys.executable, project / "practice" / "01_linear_grid.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (project / "practice" / "outputs" / "01_linear_grid.png").exists()
+
+
+# The examiner examined
+
+
+def examine(folder, name, source, first_only=True):
+    write(folder, name, source)
+    report, output = practice.examine(ROOT / f"{name}.py", limit=300, first_only=first_only)
+    return report, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, body", BODIES)
+def test_each_body_is_missed(name, body, folder):
+    """With that one body emptied the chapter's tests fail, and the examiner names it."""
+    report, output = examine(folder, name, practice.emptied(SOURCES[name], {body}))
+    assert report["problem"] is not None, output
+    assert (report["problem"]["body"], report["problem"]["kind"]) == (body, "missing")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_original_passes_body_by_body(name, folder):
+    report, output = examine(folder, name, SOURCES[name], first_only=False)
+    assert report["problem"] is None, output
+    assert report["passing"] == [body for chapter, body in BODIES if chapter == name]
+
+
+MISTAKES = {
+    "no zero_grad": ("07_mnist_mlp", "optimizer.zero_grad()", "pass", "train"),
+    "no zero_grad in chapter 3": (
+        "03_nn_linear",
+        "            optimizer.zero_grad()\n            loss.backward()\n            optimizer.step()",
+        "            loss.backward()\n            optimizer.step()",
+        "train",
+    ),
+    "no zero_ in chapter 2": ("02_autograd_linear", "w.grad.zero_()\n", "pass\n", None),
+    "no zero_grad in chapter 6": ("06_dataloader", "optimizer.zero_grad()", "pass", "train"),
+    "backward after step": (
+        "07_mnist_mlp",
+        "loss.backward()\n                optimizer.step()",
+        "optimizer.step()\n                loss.backward()",
+        "train",
+    ),
+    "a softmax before CrossEntropyLoss": (
+        "07_mnist_mlp",
+        "return self.linear5(x)",
+        "return softmax(self.linear5(x))",
+        "MNISTModel.forward",
+    ),
+    "a sigmoid before CrossEntropyLoss": (
+        "05_multilayer",
+        "x = self.output(x)",
+        "x = self.sigmoid(self.output(x))",
+        "DeepModel.forward",
+    ),
+    "view mixes samples": (
+        "07_mnist_mlp",
+        "x.view(-1, 28 * 28)",
+        "x.reshape(28 * 28, -1).T",
+        "MNISTModel.forward",
+    ),
+    "accuracy by batches": ("07_mnist_mlp", "total += labels.size(0)", "total += 1", "test"),
+    "no self.": (
+        "03_nn_linear",
+        "self.linear = torch.nn.Linear(1, 1)  #",
+        "linear = torch.nn.Linear(1, 1)  #",
+        "LinearModel.__init__",
+    ),
+    "no self. in the data set": ("06_dataloader", "self.y_train = ", "y_train = ", None),
+    "the loss summed with its graph": ("07_mnist_mlp", "loss.detach() * len", "loss * len", "train"),
+    "tested with gradients": ("07_mnist_mlp", "with torch.no_grad():", "if True:", None),
+    "tested in training mode": (
+        "07_mnist_mlp",
+        '    model.eval()\n    correct',
+        "    model.train()\n    correct",
+        "test",
+    ),
+    "trained in evaluation mode": ("07_mnist_mlp", "            model.train()\n", "", "train"),
+    "labels of another batch": (
+        "07_mnist_mlp",
+        "correct += (predicted == labels).sum()",
+        "correct += (predicted == labels.roll(1)).sum()",
+        "test",
+    ),
+    "the last batch's loss": (
+        "07_mnist_mlp",
+        "loss=loss_sum.item() / samples",
+        "loss=loss.item()",
+        "train",
+    ),
+    "tested on what it was trained on": (
+        "07_mnist_mlp",
+        "accuracy = test(model, test_loader, device)\n            progress",
+        "accuracy = test(model, train_loader, device)\n            progress",
+        "train",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_learners_really_write_is_caught(mistake, folder):
+    name, old, new, body = MISTAKES[mistake]
+    report, output = examine(folder, name, changed(name, old, new))
+    assert report["problem"] is not None, output
+    assert report["problem"]["kind"] == "wrong"
+    assert body in (report["problem"]["body"], None)
