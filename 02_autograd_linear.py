@@ -16,7 +16,7 @@ import torch
 
 from common import cli, files, plotting
 from common.device import pick_device
-from common.progress import History, Progress, leave_if_stopped
+from common.progress import History, Progress, epochs_done, leave_if_stopped
 
 
 # %% The first example · torch重要的数据类型——Tensor
@@ -73,7 +73,7 @@ def train_on_sum(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int)
     return progress.history
 
 
-# %% Remark 1: the graph is built while you calculate · 计算图在前向传播过程中自动构建
+# %% The graph is built while you calculate · 计算图在前向传播过程中自动构建
 def graph(node: torch.autograd.graph.Node, depth: int = 0) -> list[str]:
     """The operations that led to a result, latest first, as an indented tree of names."""
     lines = ["   " * depth + node.name()]
@@ -83,7 +83,7 @@ def graph(node: torch.autograd.graph.Node, depth: int = 0) -> list[str]:
     return lines
 
 
-# %% Remarks 2 and 3: backward adds gradients up, and updates nothing · 不会更新参数 · 梯度会累加
+# %% backward updates nothing, and adds gradients up · 不会更新参数 · 梯度会累加
 def gradients_add_up() -> list[tuple[float, float]]:
     """w and w.grad after backward of 3 w; after another one; and after zero_() and a third."""
     w = torch.tensor(1.0, requires_grad=True)
@@ -96,7 +96,7 @@ def gradients_add_up() -> list[tuple[float, float]]:
     return seen
 
 
-# %% Remarks 4 and 5: item() is a number, data a tensor that autograd does not watch · item和data
+# %% item() is a number, data a tensor that autograd does not watch · item和data
 def change_behind_the_graph(attribute: str) -> float | str:
     """Change w from 3 to 30 through w.data or w.detach() between w ** 2 and its backward.
 
@@ -123,7 +123,7 @@ def recorded_update() -> str:
     return ""
 
 
-# %% Remark 6: only a scalar can call backward · 标量
+# %% Only a scalar can call backward · 标量
 def backward_of_a_vector() -> str:
     """What torch says when a result of three numbers calls backward."""
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -168,6 +168,8 @@ def main(argv=None):
     print(f"Device: {about_device}")
 
     step("A tensor is an array that can remember where it came from")
+    for value in (3.0, [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 4.0]]):
+        print(f"   torch.tensor({value}) has the shape {tuple(torch.tensor(value).shape)}")
     print(f"   the gradient of mean(2 x) by x: {first_example()}")
 
     step("Train by hand, with an update after every sample")
@@ -179,19 +181,27 @@ def main(argv=None):
 
     step("Train by hand, with one update per epoch, on the sum")
     w_of_sum = torch.tensor([[1.0]], requires_grad=True, device=device)
-    on_sum = train_on_sum(xy_data, w_of_sum, args.lr, args.epochs)
+    on_sum = train_on_sum(xy_data, w_of_sum, args.lr, epochs_done(per_sample))
 
-    step("Remark 1: calculating builds a graph; backward walks it from the result to w")
+    step("Calculating builds a graph; backward walks it from the result to w")
     l = loss(forward(x_data[0], w), y_data[0])
     print("\n".join(f"   {line}" for line in graph(l.grad_fn)))
 
-    step("Remarks 2 and 3: backward changes no w, and adds its gradient to w.grad")
+    step("backward changes no w, and adds its gradient to w.grad")
     names = ["once", "twice", "after zero_()"]
     for name, (value, gradient) in zip(names, gradients_add_up(), strict=True):
         print(f"   backward of 3 w {name + ':':14} w = {value:g}, w.grad = {gradient:g}")
 
-    step("Remarks 4 and 5: item() is a number; data and detach() are tensors outside the graph")
+    step("item() is a number; data and detach() are tensors outside the graph")
     print(f"   w.item() is {w.item():.4f}, w.data is {w.data}")
+    x, y = 3.0, 6.0
+    w_at_1 = torch.tensor(1.0, requires_grad=True)
+    loss(forward(x, w_at_1), y).backward()
+    grad = w_at_1.grad
+    print(
+        f"   at w = 1, x = 3, y = 6 the gradient 2 x (w x - y) is {2 * x * (1 * x - y):g} by hand;"
+    )
+    print(f"   w.grad is {grad!r}, w.grad.data the same, w.grad.item() is {grad.item():g}")
     print(
         "   w changed from 3 to 30 between y = w ** 2 and y.backward(); the gradient should be 6:"
     )
@@ -200,7 +210,7 @@ def main(argv=None):
     print("   An update is no part of the model. Outside no_grad, torch refuses it:")
     print(f"   {recorded_update()}")
 
-    step("Remark 6: only a scalar can call backward")
+    step("Only a scalar can call backward")
     print(f"   (2 x).backward(): {backward_of_a_vector()}")
 
     fig = draw(xy_data.cpu(), per_sample, on_sum, args.show)

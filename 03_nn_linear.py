@@ -16,7 +16,7 @@ import torch
 
 from common import cli, files, plotting
 from common.device import pick_device
-from common.progress import History, Progress, leave_if_stopped
+from common.progress import History, Progress, epochs_done, leave_if_stopped
 
 
 # %% Build the model · 模型构建
@@ -103,18 +103,20 @@ def losses_with(
 
 
 # %% Draw
-def draw(x_data, y_data, history: History, losses: dict[str, list[float]], show: bool):
-    """The figure: the line as it learns, its loss, and each optimizer's loss."""
+def draw(x_data, y_data, history: History, last, losses: dict[str, list[float]], show: bool):
+    """The figure: the line as it learns up to `last`, w and b; its loss; each optimizer's loss."""
     fig = plotting.figure(10, 6.6, show)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.1])
     left, right = top.subplots(1, 2)
 
-    last = len(history["w"]) - 1
-    moments = sorted({min(moment, last) for moment in (0, 1, 3, 10, last)})
+    lines = [*zip(history["w"], history["b"], strict=True), last]
+    end = len(lines) - 1
+    moments = sorted({min(moment, end) for moment in (0, 1, 3, 10, end)})
     x = torch.tensor([0.0, 5.0])
     for moment, shade in zip(moments, (0.2, 0.35, 0.5, 0.75, 1), strict=False):
-        y = history["w"][moment] * x + history["b"][moment]
-        left.plot(x, y, color=plotting.BLUE, alpha=shade, label=f"after {moment} updates")
+        w, b = lines[moment]
+        y = w * x + b
+        left.plot(x, y, color=plotting.BLUE, alpha=shade, label=f"updates: {moment}")
     left.plot(x_data, y_data, "o", color=plotting.RED, label="data")
     left.set(title="The line turns towards the data", xlabel="x", ylabel="y")
     left.legend(fontsize=8)
@@ -164,19 +166,24 @@ def main(argv=None):
     print(f"   least squares: w = {exact_w:.4f}, b = {exact_b:.4f}")
 
     step("Give the same task to every optimizer")
-    losses = {}
-    for name in OPTIMIZERS:
-        torch.manual_seed(args.seed)  # all start where our model started
-        losses[name] = losses_with(name, x_data, y_data, args.lr, args.epochs)
+    losses, stopped = {}, False
+    try:
+        for name in OPTIMIZERS:
+            torch.manual_seed(args.seed)  # all start where our model started
+            losses[name] = losses_with(name, x_data, y_data, args.lr, epochs_done(history))
+    except KeyboardInterrupt:
+        stopped = True
     losses = dict(sorted(losses.items(), key=lambda item: item[1][-1], reverse=True))
     for name, values in losses.items():
         print(f"   {name:10} loss {values[-1]:.2e}")
 
-    fig = draw(x_data.cpu(), y_data.cpu(), history, losses, args.show)
+    fig = draw(x_data.cpu(), y_data.cpu(), history, (w, b), losses, args.show)
     plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)
     with torch.no_grad():
         print(f"Prediction for x = 4: {model(torch.tensor([[4.0]], device=device)).item():.4f}")
     leave_if_stopped(history, args.epochs)
+    if stopped:
+        raise SystemExit(cli.STOPPED_BY_CTRL_C)
     return model, history
 
 

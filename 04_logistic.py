@@ -79,8 +79,8 @@ def boundary(model: torch.nn.Module) -> float:
 def loss_and_gradient(logit: float, y: float, from_logit: bool) -> tuple[float, float]:
     """The loss of sigmoid(logit) where y is true, and its gradient by the logit.
 
-    `from_logit`: by BCEWithLogitsLoss, which takes the logit itself and works with its exponent,
-    else by a sigmoid and BCELoss. The exact gradient is sigmoid(logit) - y.
+    With `from_logit` by BCEWithLogitsLoss, which never forms the probability, so that none can be
+    rounded to 0 or 1; else by a sigmoid and BCELoss. The exact gradient is sigmoid(logit) - y.
     """
     z = torch.tensor(logit, requires_grad=True)
     y = torch.tensor(y)
@@ -139,8 +139,8 @@ def main(argv=None):
     model = LogisticModel().to(device)
     with_layer = LogisticModelWithLayer().to(device)
     with_layer.load_state_dict(model.state_dict())
-    print(f"   F.sigmoid in forward:       {cli.numbers(model(x_data))}")
-    print(f"   nn.Sigmoid as an attribute: {cli.numbers(with_layer(x_data))}")
+    print(f"   F.sigmoid in forward:       {cli.numbers(model(x_data), 6)}")
+    print(f"   nn.Sigmoid as an attribute: {cli.numbers(with_layer(x_data), 6)}")
 
     step(f"Train for {args.epochs} epochs, with the loop of chapter 3")
     criterion, optimizer = loss_and_optimizer(model, args.lr)

@@ -23,33 +23,7 @@ import torch
 from common import cli, files, plotting, training
 from common.data import DATA, check_table
 from common.device import pick_device
-from common.progress import History, leave_if_stopped
-
-
-# %% From NumPy to torch · numpy到torch的转换
-def three_ways(xy: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Inputs (N, 8) and the label column (N, 1) twice, from a table (N, 9).
-
-    A slice is a view: the first two share their memory with xy. A list of columns makes a copy.
-    """
-    x = torch.from_numpy(xy[:, :-1])  # all columns but the last
-    y = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N,) -> (N, 1)
-    same_y = torch.from_numpy(xy[:, [-1]])  # the list keeps the dimension
-    return x, y, same_y
-
-
-def split(xy: np.ndarray, every: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (N, 9) to train on, and each fifth one, held out: the model never learns from it."""
-    held_out = np.arange(len(xy)) % every == 0
-    return xy[~held_out], xy[held_out]
-
-
-def standardize(x: torch.Tensor, x_train: torch.Tensor) -> torch.Tensor:
-    """Columns (N, 8) of mean 0 and deviation 1, as the training part (M, 8) has them.
-
-    The held-out part has no say, or a little of it would leak into the training.
-    """
-    return (x - x_train.mean(dim=0)) / x_train.std(dim=0)
+from common.progress import History, epochs_done, leave_if_stopped
 
 
 # %% Eight inputs · 高维度数据输入的处理
@@ -82,6 +56,32 @@ class DeepModel(torch.nn.Module):
         x = self.sigmoid(self.hidden2(x))  # (N, 16)
         x = self.output(x)
         return x
+
+
+# %% From NumPy to torch · numpy到torch的转换
+def three_ways(xy: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs (N, 8) and the label column (N, 1) twice, from a table (N, 9).
+
+    A slice is a view: the first two share their memory with xy. A list of columns makes a copy.
+    """
+    x = torch.from_numpy(xy[:, :-1])  # all columns but the last
+    y = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N,) -> (N, 1)
+    same_y = torch.from_numpy(xy[:, [-1]])  # the list keeps the dimension
+    return x, y, same_y
+
+
+def split(xy: np.ndarray, every: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (N, 9) to train on, and each fifth one, held out: the model never learns from it."""
+    held_out = np.arange(len(xy)) % every == 0
+    return xy[~held_out], xy[held_out]
+
+
+def standardize(x: torch.Tensor, x_train: torch.Tensor) -> torch.Tensor:
+    """Columns (N, 8) of mean 0 and deviation 1, as the training part (M, 8) has them.
+
+    The held-out part has no say, or a little of it would leak into the training.
+    """
+    return (x - x_train.mean(dim=0)) / x_train.std(dim=0)
 
 
 # %% Train, and test on both parts
@@ -139,7 +139,7 @@ def main(argv=None):
     step("A table of numbers, from NumPy to torch")
     path = DATA / "diabetes.csv"
     check_table(path)
-    xy = np.loadtxt(path, delimiter=",", dtype=np.float32)  # (768, 9)
+    xy = np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")  # (768, 9)
     train_rows, held_out_rows = split(xy)
     x_train, y_train, same_y = three_ways(train_rows)
     x_held_out, y_held_out, _ = three_ways(held_out_rows)
@@ -149,7 +149,14 @@ def main(argv=None):
         ("xy[:, -1] and unsqueeze(1)", y_train),
         ("xy[:, [-1]]", same_y),
     ]:
-        print(f"   {code:27} {tuple(tensor.shape)}")
+        print(f"   {code:27} {tuple(tensor.shape)!s:9} begins {cli.numbers(tensor[0])}")
+    before = train_rows[0, -1]
+    train_rows[0, -1] = 99  # who notices?
+    print(
+        f"   99 written into xy: unsqueeze(1) begins {y_train[0].item():g}, it shares the memory;"
+    )
+    print(f"   {'[-1]':18} begins {same_y[0].item():g}, it is a copy")
+    train_rows[0, -1] = before
 
     step("Every column is brought to mean 0 and deviation 1")
     print(f"   means before: {cli.numbers(x_train.mean(dim=0))}")
@@ -160,9 +167,9 @@ def main(argv=None):
     labels_held_out = y_held_out.squeeze(1).long().to(device)  # (154,)
     always_no = (labels_held_out == 0).float().mean().item()
 
-    histories = {}
+    histories, epochs = {}, args.epochs
     for name, model in {"one layer": PlainModel(), "three layers": DeepModel()}.items():
-        step(f"Train {name}: {args.epochs} epochs on {len(x_train)} women")
+        step(f"Train {name}: {epochs} epochs on {len(x_train)} women")
         model = model.to(device)
         criterion, optimizer = loss_and_optimizer(model, args.lr)
 
@@ -173,8 +180,9 @@ def main(argv=None):
             }
 
         histories[name] = training.full_batch(
-            model, criterion, optimizer, x_train, labels_train, args.epochs, both_accuracies
+            model, criterion, optimizer, x_train, labels_train, epochs, both_accuracies
         )
+        epochs = epochs_done(histories[name])  # a Ctrl-C counts for both
 
     fig = draw(histories, always_no, args.show)
     plotting.finish(fig, args.output_dir / "05_multilayer.png", args.show)

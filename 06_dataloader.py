@@ -1,7 +1,8 @@
 """Chapter 6 · Batches: Dataset and DataLoader · dataloader的使用
 
-You will learn to make a data set of any table, to let a DataLoader shuffle it and cut it into
-batches, what an epoch, a batch and an iteration are, and why small batches learn faster.
+You will learn what an epoch, a batch and an iteration are, to make a data set of any table, to
+let a DataLoader shuffle it and cut it into batches, and why small batches learn more from an
+epoch: they make more updates.
 
     python 06_dataloader.py                  the diabetes data
     python 06_dataloader.py --csv my.csv     your own: columns of numbers, last the label, 0 or 1
@@ -22,32 +23,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from common import cli, files, plotting, training
-from common.data import DATA, check_table
+from common.data import DATA, check_table, workers_can_start
 from common.device import one_thread, pick_device
-from common.progress import History, Progress, leave_if_stopped
+from common.progress import History, Progress, epochs_done, leave_if_stopped
 
 
-# %% A data set of one's own · dataloader的建立
-class MyDataset(Dataset):
-    """The rows of a CSV file: inputs (C,), scaled as in chapter 5, and the last column (1,)."""
-
-    def __init__(self, file_path: Path):
-        xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32, ndmin=2)
-        self.len = xy.shape[0]
-        x_train = torch.from_numpy(xy[:, :-1])  # (N, C)
-        self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0).clamp(min=1e-6)
-        self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)
-
-    def __len__(self) -> int:
-        """How many samples there are: this is how DataLoader knows when an epoch is over."""
-        return self.len
-
-    def __getitem__(self, idx: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sample number idx: DataLoader asks for as many as a batch has, and stacks them."""
-        return self.x_train[idx], self.y_train[idx]
-
-
-# %% Epoch, batch, iteration
+# %% Epoch, batch, iteration · dataloader的使用
 def batch_sizes(samples: int, batch_size: int, drop_last: bool = False) -> list[int]:
     """The sizes of the batches in one epoch; there are as many iterations as batches."""
     loader = DataLoader(range(samples), batch_size=batch_size, drop_last=drop_last)
@@ -71,6 +52,26 @@ def seconds_per_epoch(dataset: Dataset, batch_size: int, num_workers: int) -> fl
     for _ in DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=num_workers):
         pass
     return time.perf_counter() - start
+
+
+# %% A data set of one's own · dataloader的建立
+class MyDataset(Dataset):
+    """The rows of a CSV file: inputs (C,), scaled as in chapter 5, and the last column (1,)."""
+
+    def __init__(self, file_path: Path):
+        xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")
+        self.len = xy.shape[0]
+        x_train = torch.from_numpy(xy[:, :-1])  # (N, C)
+        self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0).clamp(min=1e-6)
+        self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)
+
+    def __len__(self) -> int:
+        """How many samples there are: this is how DataLoader knows when an epoch is over."""
+        return self.len
+
+    def __getitem__(self, idx: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sample number idx: DataLoader asks for as many as a batch has, and stacks them."""
+        return self.x_train[idx], self.y_train[idx]
 
 
 # %% Train with it · 使用dataloader进行训练
@@ -125,12 +126,12 @@ def draw(full: History, mini: History, losses: list[float], batch_size: int, sho
     """The figure: full batch against mini-batches, over epochs and over updates."""
     fig = plotting.figure(10, 4.2, show)
     left, right = fig.subplots(1, 2, sharey=True)
-    per_epoch = len(losses) / len(mini["epoch"])
+    per_epoch = len(losses) / mini["epoch"][-1]
     name = f"batches of {batch_size}"
     mean = f"{name}, mean of the epoch"
     left.plot(full["epoch"], full["loss"], color=plotting.BLUE, label="full batch")
     left.plot(mini["epoch"], mini["loss"], color=plotting.RED, label=mean)
-    left.set(title="Over epochs: as much data seen", xlabel="epoch", ylabel="cross entropy (nats)")
+    left.set(title="Over epochs: the same data seen", xlabel="epoch", ylabel="cross entropy (nats)")
     left.legend()
 
     updates = np.unique(np.geomspace(1, len(losses), 3000).astype(int))  # all would hide the rest
@@ -138,7 +139,7 @@ def draw(full: History, mini: History, losses: list[float], batch_size: int, sho
     right.plot(updates, each, ".", color=plotting.GREY, ms=2, alpha=0.4, label=f"{name}, each")
     right.plot(per_epoch * np.array(mini["epoch"]), mini["loss"], color=plotting.RED, label=mean)
     right.plot(full["epoch"], full["loss"], color=plotting.BLUE, label="full batch")
-    right.set(title="Over updates: as many steps made", xlabel="updates", xscale="log")
+    right.set(title="Over updates: each epoch has many, or one", xlabel="updates", xscale="log")
     right.set_ylim(0, 1.3 * max(full["loss"]))
     right.legend(loc="lower left", markerscale=8)
     return fig
@@ -161,12 +162,6 @@ def main(argv=None):
     step = cli.begin(__doc__, args.step)
     print(f"Device: {about_device}")
 
-    step("A data set has a length, and samples by number")
-    dataset = MyDataset(args.csv)
-    check_labels(dataset.y_train, args.csv)
-    x, y = dataset[0]
-    print(f"   {len(dataset)} samples; the first: inputs {tuple(x.shape)}, label {tuple(y.shape)}")
-
     step("An epoch sees all samples, a batch is one update's, an iteration is one update")
     for samples, batch_size, drop_last in [(100, 10, False), (105, 10, False), (105, 10, True)]:
         sizes = batch_sizes(samples, batch_size, drop_last)
@@ -177,7 +172,15 @@ def main(argv=None):
     for seed in (0, 0, 1):
         print(f"   seed {seed}: {shuffled(6, 2, seed)}")
 
-    if args.workers:
+    step("A data set has a length, and samples by number")
+    dataset = MyDataset(args.csv)
+    check_labels(dataset.y_train, args.csv)
+    x, y = dataset[0]
+    print(f"   {len(dataset)} samples; the first: inputs {tuple(x.shape)}, label {tuple(y.shape)}")
+
+    if args.workers and not workers_can_start():
+        print("   (num_workers is not shown: in a notebook, workers can't find MyDataset here)")
+    elif args.workers:
         step(f"Worker processes fetch batches ahead: one epoch without, and with {args.workers}")
         for workers in (0, args.workers):
             seconds = seconds_per_epoch(dataset, args.batch_size, workers)
@@ -186,23 +189,27 @@ def main(argv=None):
 
     step(f"Train in batches of {args.batch_size}, {args.epochs} epochs")
     criterion = torch.nn.BCEWithLogitsLoss()
+    torch.manual_seed(args.seed)  # the same network, whatever has been shuffled above
     model = make_model(len(x)).to(device)
     start = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
     train_loader = DataLoader(dataset, batch_size=args.batch_size, shuffle=True)
     mini, losses = train(model, criterion, optimizer, train_loader, device, args.epochs)
 
-    step("From the same start, with the full batch: one update per epoch")
+    print(f"   {len(losses):,} updates")
+
+    epochs = epochs_done(mini)
+    step(f"From the same start, with the full batch: one update per epoch, {epochs} in all")
     model.load_state_dict(start)
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
     x_data, y_data = dataset.x_train.to(device), dataset.y_train.to(device)
-    full = training.full_batch(model, criterion, optimizer, x_data, y_data, args.epochs)
+    full = training.full_batch(model, criterion, optimizer, x_data, y_data, epochs)
 
     fig = draw(full, mini, losses, args.batch_size, args.show)
     plotting.finish(fig, args.output_dir / "06_dataloader.png", args.show)
     print(
-        f"Loss of epoch {args.epochs}: full batch {full['loss'][-1]:.4f}, "
-        f"batches of {args.batch_size} {mini['loss'][-1]:.4f}"
+        f"Loss of epoch {epochs}: full batch {full['loss'][-1]:.4f}, "
+        f"batches of {args.batch_size} {mini['loss'][epochs - 1]:.4f}"
     )
     for history in (mini, full):
         leave_if_stopped(history, args.epochs)

@@ -157,9 +157,9 @@ def path_for_people(path: Path) -> str:
         return str(path)
 
 
-def numbers(values) -> str:
-    """A row of numbers of any array, as short as can be read: 0.20 0.10 -0.10."""
-    return " ".join(f"{value:.2f}" for value in values.flatten().tolist())
+def numbers(values, digits: int = 2) -> str:
+    """The numbers of any array in a row, with so many digits after the point: 0.20 0.10 -0.10."""
+    return " ".join(f"{value:.{digits}f}" for value in values.flatten().tolist())
 
 
 def _number(text: str, convert: Callable, is_valid: Callable, expected: str):

@@ -3,13 +3,15 @@
 import atexit
 import gzip
 import hashlib
-import math
+import multiprocessing
 import struct
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
 
@@ -70,21 +72,21 @@ def _unpack(archive: bytes, target: Path) -> None:
 def check_table(path: Path) -> None:
     """Raise UserError, with the line, unless np.loadtxt(path, delimiter=",") can read the file.
 
-    Expected are rows of finite numbers, all of one length, two at least: inputs and a label.
+    Expected are two rows of finite numbers or more, all of one length: inputs and a label.
     Empty lines and comments from # on are passed over.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of numbers.") from None
-    columns = None
+    columns, rows = None, 0
     for number, line in enumerate(lines, start=1):
         content = line.split("#")[0].strip()
         if not content:
             continue
         cells = content.split(",")
-        columns = columns or len(cells)
+        columns, rows = columns or len(cells), rows + 1
         if len(cells) != columns:
             raise UserError(
                 f"{path}, line {number}: {len(cells)} columns, expected {columns} as above."
@@ -96,18 +98,33 @@ def check_table(path: Path) -> None:
         for cell in cells:
             if not _is_finite_number(cell):
                 raise UserError(
-                    f"{path}, line {number}: expected a number, got {cell.strip()!r}. "
-                    "A line that names the columns must start with #."
+                    f"{path}, line {number}: expected a number, got {cell.strip()!r}. Numbers "
+                    "stand without quotes, between commas; a line of names starts with #."
                 )
     if columns is None:
         raise UserError(f"{path} holds no data. Expected rows of numbers, separated by commas.")
+    if rows < 2:
+        raise UserError(f"{path} holds one row. Expected two at least: one can't be scaled.")
+    try:
+        np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read as a table: {error}") from None
 
 
 def _is_finite_number(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return abs(float(text)) <= float(np.finfo(np.float32).max)  # and not NaN
     except ValueError:
         return False
+
+
+def workers_can_start() -> bool:
+    """Whether a DataLoader's worker processes can find what this program defines.
+
+    A forked worker has it; any other imports the script anew, and a notebook is no script.
+    """
+    forked = multiprocessing.get_start_method() == "fork"
+    return forked or hasattr(sys.modules["__main__"], "__file__")
 
 
 class BatchIndices(Sampler[torch.Tensor]):

@@ -67,6 +67,9 @@ class Progress:
         if self._catches_ctrl_c:
             signal.signal(signal.SIGINT, self._previous_handler)
         self._bar.close()
+        losses = self.history.get("loss", [])
+        if len(losses) > 1 and losses[-1] > 10 * losses[0] > 0:
+            print("   The loss has grown: the steps are too long. Try again with a lower --lr.")
 
     def epochs(self) -> Iterator[int]:
         """0, 1, … up to the number of epochs; ends early after Ctrl-C."""
@@ -136,6 +139,11 @@ def join(earlier: History, later: History) -> History:
     offset = earlier["epoch"][-1] if earlier else 0
     later = later | {"epoch": [offset + epoch for epoch in later["epoch"]]}
     return {name: earlier.get(name, []) + values for name, values in later.items()}
+
+
+def epochs_done(history: History) -> int:
+    """The whole epochs in `history`, at least one: as many as a fair comparison may train for."""
+    return max(1, int(history["epoch"][-1]))
 
 
 def leave_if_stopped(history: History, epochs: int) -> None:

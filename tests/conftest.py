@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from examiner import Examiner
 
 from common.device import pick_device
+from common.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,14 +73,14 @@ def _imported(path: Path) -> ModuleType:
 def run_chapter(chapters_folder):
     """Run a chapter as a person does, in a process of its own, without a display."""
 
-    def run(name: str, *flags, cwd: Path, startup: Path | None = None):
+    def run(name: str, *flags, cwd: Path, startup: Path | None = None, **environment: str):
         """`startup`: a folder whose sitecustomize.py each Python imports at its start."""
         python_path = os.pathsep.join(str(folder) for folder in (ROOT, startup) if folder)
         env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
         return subprocess.run(
             [sys.executable, chapters_folder / f"{name}.py", *map(str, flags)],
             cwd=cwd,
-            env=env | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": python_path},
+            env=env | {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": python_path} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -101,6 +103,32 @@ def last_lines():
         assert re.fullmatch(pattern, shown), f"promised {' '.join(promised)}, shown {shown}"
 
     return check
+
+
+@pytest.fixture
+def interrupted(monkeypatch, capsys):
+    """Run a chapter whose first training is ended by Ctrl-C after `epochs`; returns its output."""
+
+    def run(main, flags: list, epochs: int) -> str:
+        end_epoch = Progress.end_epoch
+        ended = []
+
+        def end_epoch_and_interrupt(self, **values):
+            end_epoch(self, **values)
+            ended.append(self)
+            if len(ended) == epochs:
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(Progress, "end_epoch", end_epoch_and_interrupt)
+        with pytest.raises(SystemExit) as exit_:
+            main([str(flag) for flag in flags])
+        assert exit_.value.code == 130
+        assert all(len(one.history["epoch"]) <= epochs for one in ended), "it trained on"
+        output = capsys.readouterr().out
+        assert f"Stopped after {epochs} of " in output
+        return output
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,8 @@ def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_pat
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last_lines(chapter, done.stdout)
+    assert "100 errors, the lowest 0.0000 at w = 2.0" in done.stdout
+    assert "10,100 errors, the lowest at w = 2.0, b = 1.0" in done.stdout
     with Image.open(tmp_path / "outputs" / f"{NAME}.png") as image:
         assert image.width == 1500
 
@@ -113,6 +115,8 @@ def test_the_figure(chapter):
     curve, walk = fig.axes[0].lines
     assert curve.get_ydata() == pytest.approx(mse_list)
     assert walk.get_xdata() == pytest.approx(history["w"])
+    ((best_w,), (best_b,)) = fig.axes[1].lines[0].get_data()
+    assert (best_w, best_b) == pytest.approx((2, 0))
     assert fig.axes[1].get_xlabel() == "w" and fig.axes[1].get_ylabel() == "b"
     assert all(re.search("=", axes.get_title(loc="left")) for axes in fig.axes[:2])
 
@@ -120,3 +124,9 @@ def test_the_figure(chapter):
 def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
     message = fails(chapter.main, ["--lr", 1000, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

@@ -24,10 +24,22 @@ def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_pat
     assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
     for line in [
         "the gradient of mean(2 x) by x: tensor([0.6667, 0.6667, 0.6667])",
+        "torch.tensor([[1.0, 2.0], [3.0, 4.0]]) has the shape (2, 2)",
+        "      SubBackward0",
+        "the gradient 2 x (w x - y) is -18 by hand",
+        "w.grad is tensor(-18.), w.grad.data the same, w.grad.item() is -18",
         "through w.data:     60.0",
         "grad can be implicitly created only for scalar outputs",
     ]:
         assert line in done.stdout
+
+
+def test_the_two_ways_take_the_flags_and_differ(chapter, tmp_path):
+    flags = ["--epochs", "2", "--lr", "0.02", "--output-dir", str(tmp_path)]
+    per_sample, on_sum = chapter.main(flags)
+    assert on_sum == pytest.approx(2 - (1 - 28 * 0.02) ** 2)
+    shrink = (1 - 0.04) * (1 - 0.16) * (1 - 0.36)  # 1 - 2 lr x squared, for x = 1, 2, 3
+    assert per_sample == pytest.approx(2 - shrink**2)
 
 
 def test_both_ways_reach_2(chapter, tmp_path):
@@ -129,3 +141,9 @@ def test_the_figure(chapter):
 def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
     message = fails(chapter.main, ["--lr", 10, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

@@ -90,6 +90,30 @@ def test_losses_with_sgd_are_those_of_the_loop(chapter):
     assert losses == pytest.approx(history["loss"])
 
 
+def test_all_optimizers_start_where_the_model_started(chapter, tmp_path, monkeypatch):
+    drawn = []
+    draw = chapter.draw
+    monkeypatch.setattr(chapter, "draw", lambda *args: drawn.append(args) or draw(*args))
+    _, history = chapter.main(["--epochs", "2", "--output-dir", str(tmp_path)])
+    losses = drawn[0][4]
+    assert set(losses) == set(chapter.OPTIMIZERS)
+    for values in losses.values():
+        assert values[0] == pytest.approx(history["loss"][0])
+
+
+def test_ctrl_c_among_the_optimizers_keeps_the_figure(chapter, tmp_path, monkeypatch):
+    def losses_with(name, *rest):
+        if name == "Rprop":
+            raise KeyboardInterrupt
+        return [2.0, 1.0]
+
+    monkeypatch.setattr(chapter, "losses_with", losses_with)
+    with pytest.raises(SystemExit) as exit_:
+        chapter.main(["--epochs", "2", "--output-dir", str(tmp_path)])
+    assert exit_.value.code == 130
+    assert (tmp_path / f"{NAME}.png").exists()
+
+
 def test_each_optimizer_gets_nearer(chapter):
     for name in chapter.OPTIMIZERS:
         torch.manual_seed(0)
@@ -99,10 +123,13 @@ def test_each_optimizer_gets_nearer(chapter):
 
 def test_the_figure(chapter):
     history = {"epoch": [1, 2], "loss": [9.0, 4.0], "w": [0.0, 1.0], "b": [0.5, 0.0]}
-    fig = chapter.draw(X, Y, history, {"SGD": [9.0, 4.0], "Adam": [9.0, 8.0]}, show=False)
+    fig = chapter.draw(
+        X, Y, history, (2.0, 0.0), {"SGD": [9.0, 4.0], "Adam": [9.0, 8.0]}, show=False
+    )
     left, right, optimizers = fig.axes
-    assert [len(line.get_xdata()) for line in left.lines] == [2, 2, 3]
+    assert [len(line.get_xdata()) for line in left.lines] == [2, 2, 2, 3]
     assert list(left.lines[1].get_ydata()) == [0, 5]  # y = x at x = 0 and 5
+    assert list(left.lines[2].get_ydata()) == [0, 10]  # the last one, y = 2 x
     assert right.lines[0].get_ydata().tolist() == [9, 4]
     assert right.get_yscale() == "log"
     assert [text.get_text() for text in optimizers.get_legend().texts] == ["SGD", "Adam"]
@@ -111,3 +138,9 @@ def test_the_figure(chapter):
 def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
     message = fails(chapter.main, ["--lr", 10, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

@@ -1,6 +1,7 @@
 """Chapter 4: probabilities, their loss, and torchvision's data sets."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -26,15 +27,23 @@ def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_pat
     last_lines(chapter, done.stdout)
     assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
     assert "MNIST's first ten, 28 x 28 pixels: [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]" in done.stdout
+    attribute, in_forward = (
+        re.search(rf"{form} +(.*)", done.stdout)[1] for form in ("attribute:", "in forward:")
+    )
+    assert attribute == in_forward
+    pair, logits = re.search(r"BCELoss: (\S+) +BCEWithLogitsLoss: (\S+)", done.stdout).groups()
+    assert pair == logits
     assert "sigmoid, BCELoss:  loss 100, gradient 0" in done.stdout
     assert "BCEWithLogitsLoss: loss 200, gradient 1" in done.stdout
 
 
-def test_it_learns_who_passes(chapter, tmp_path):
+def test_it_learns_who_passes(chapter, tmp_path, capsys):
     model, history = chapter.main(["--output-dir", str(tmp_path)])
     assert len(history["loss"]) == 1000
     assert history["loss"] == sorted(history["loss"], reverse=True)
     assert 2 < chapter.boundary(model) < 3
+    p = model(torch.tensor([[4.0]])).item()
+    assert f"after 4 hours: {p:.4f}\n" in capsys.readouterr().out
     failed, also_failed, passed = model(X).flatten().tolist()
     assert failed < also_failed < 0.5 < passed
 
@@ -113,3 +122,9 @@ def test_the_figure(chapter):
     assert data.get_ydata().flatten().tolist() == [0, 0, 1]
     assert boundary.get_xdata()[0] == pytest.approx(chapter.boundary(model))
     assert right.lines[0].get_ydata().tolist() == [3, 2]
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

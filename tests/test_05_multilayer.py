@@ -23,6 +23,8 @@ def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_pat
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last_lines(chapter, done.stdout)
+    assert "unsqueeze(1) begins 99, it shares the memory" in done.stdout
+    assert "[-1]               begins 0, it is a copy" in done.stdout
     assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
 
 
@@ -32,6 +34,9 @@ def test_both_models_beat_always_saying_no(chapter, tmp_path, seed):
     assert always_no == pytest.approx(96 / 154)
     for history in histories.values():
         assert history["held out"][-1] > always_no + 0.1
+        for part, size in [("held out", 154), ("training", 614)]:
+            right = history[part][-1] * size
+            assert right == pytest.approx(round(right), abs=1e-3), f"not a share of {size} women"
         assert history["training"][-1] > 0.74
         assert history["loss"][-1] < 0.5
         assert len(history["loss"]) == 1000
@@ -137,3 +142,9 @@ def test_missing_data(chapter, fails, tmp_path, monkeypatch):
 def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
     message = fails(chapter.main, ["--lr", 1e38, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

@@ -116,6 +116,53 @@ def test_seconds_per_epoch_asks_for_every_sample(chapter):
     assert sorted(asked) == list(range(7)) and asked != sorted(asked)
 
 
+class WhoAsks(torch.utils.data.Dataset):
+    """Each sample is the number of the worker that fetched it, -1 for none, left in a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, idx):
+        info = torch.utils.data.get_worker_info()
+        (self.path / str(-1 if info is None else info.id)).touch()
+        return idx
+
+
+@pytest.mark.parametrize("workers, asked", [(0, {"-1"}), (2, {"0", "1"})])
+def test_seconds_per_epoch_uses_as_many_workers_as_it_is_told(chapter, tmp_path, workers, asked):
+    chapter.seconds_per_epoch(WhoAsks(tmp_path), batch_size=2, num_workers=workers)
+    assert {path.name for path in tmp_path.iterdir()} == asked
+
+
+def test_the_demonstration_changes_nothing_of_the_training(chapter, tmp_path):
+    flags = ["--epochs", "1", "--batch-size", "100", "--device", "cpu", "--output-dir", tmp_path]
+    with_workers, without = (
+        chapter.main([str(flag) for flag in [*flags, "--workers", workers]]) for workers in (1, 0)
+    )
+    assert with_workers == without
+
+
+def test_the_training_is_shuffled(chapter, tmp_path, monkeypatch):
+    loaders = []
+    train = chapter.train
+    monkeypatch.setattr(chapter, "train", lambda *args: loaders.append(args[3]) or train(*args))
+    chapter.main(["--epochs", "1", "--workers", "0", "--output-dir", str(tmp_path)])
+    assert isinstance(loaders[0].sampler, torch.utils.data.RandomSampler)
+    assert loaders[0].batch_size == 2
+
+
+def test_cell_by_cell_no_worker_is_started_that_could_not_find_the_data_set(
+    chapter, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(chapter, "workers_can_start", lambda: False)
+    chapter.main(["--epochs", "1", "--batch-size", "100", "--output-dir", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "num_workers is not shown" in shown and "num_workers=2" not in shown
+
+
 def test_the_model_takes_any_number_of_inputs(chapter):
     model = chapter.make_model(3)
     first, last = (layer for layer in model if isinstance(layer, torch.nn.Linear))
@@ -160,6 +207,9 @@ def test_the_figure(chapter):
     each, mean, _ = right.lines
     assert list(each.get_ydata()) == [0.8, 0.6, 0.4, 0.6]
     assert list(mean.get_xdata()) == [2, 4]
+    part = {"epoch": [1, 1.25], "loss": [0.7, 0.5]}  # stopped by Ctrl-C: 400 and 100 updates
+    fig = chapter.draw(full, part, [0.5] * 500, batch_size=5, show=False)
+    assert list(fig.axes[1].lines[1].get_xdata()) == [400, 500]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +221,11 @@ def test_the_figure(chapter):
         ("1,2,0\n3,,1\n", "line 2: expected a number, got ''"),
         ("1,2,0\n3,nan,1\n", "line 2: expected a number, got 'nan'"),
         ("1\n2\n", "line 1: one column"),
+        ("1_000,0\n2,1\n", "can't be read as a table"),
+        ("1,0\n1e300,1\n", "line 2: expected a number, got '1e300'"),
+        ('"1","0"\n', "without quotes"),
+        ("1;0\n2;1\n", "line 1: one column"),
+        ("1,2,0\n", "holds one row"),
         ("", "holds no data"),
         ("# nothing but a comment\n\n", "holds no data"),
         ("1,2,0\n3,4,2\n", "labels 0 and 1, got 2"),
@@ -190,6 +245,18 @@ def test_a_table_that_cannot_be_read(chapter, tmp_path, fails):
     assert str(tmp_path) in fails(chapter.main, ["--csv", tmp_path])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_in_chinese_where_the_system_knows_none(encoding, run_chapter, tmp_path):
+    """Windows' own encoding is another than UTF-8, and Excel puts a mark before the text."""
+    path = tmp_path / "数据.csv"
+    path.write_text("# 血糖,标签\n1,0\n2,1\n3,1\n", encoding=encoding)
+    flags = ["--csv", path, "--epochs", 1, "--workers", 0, "--output-dir", tmp_path]
+    done = run_chapter(
+        NAME, *flags, cwd=tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_table_of_ones_own(chapter, tmp_path):
     path = table(tmp_path / "mine.csv", "".join(f"{i % 7},{i % 2}\n" for i in range(40)))
     flags = ["--epochs", "2", "--workers", "0", "--output-dir", str(tmp_path)]
@@ -200,3 +267,9 @@ def test_a_table_of_ones_own(chapter, tmp_path):
 def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
     flags = ["--lr", 1e38, "--batch-size", 100, "--workers", 0, "--output-dir", tmp_path]
     assert "lower --lr" in fails(chapter.main, flags, status=1)
+
+
+def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+    flags = ["--epochs", 500, "--output-dir", tmp_path, "--workers", 0, "--batch-size", 100]
+    interrupted(chapter.main, flags, epochs=3)
+    assert (tmp_path / f"{NAME}.png").exists()

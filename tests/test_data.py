@@ -1,6 +1,9 @@
 """common/data.py: the data is what it should be, and batches come whole."""
 
 import gzip
+import multiprocessing
+import sys
+import types
 
 import pytest
 import torch
@@ -76,6 +79,20 @@ def test_a_read_only_project_unpacks_elsewhere(altered_data, monkeypatch):
     root = data.mnist_root()
     assert root != altered_data.root
     assert len(torchvision.datasets.MNIST(root, train=False)) == 10_000
+
+
+def test_workers_start_where_they_find_the_data_set(monkeypatch):
+    notebook, script = types.ModuleType("__main__"), types.ModuleType("__main__")
+    script.__file__ = "06_dataloader.py"
+    for main, method, can_start in [
+        (script, "spawn", True),
+        (notebook, "spawn", False),
+        (notebook, "forkserver", False),
+        (notebook, "fork", True),
+    ]:
+        monkeypatch.setitem(sys.modules, "__main__", main)
+        monkeypatch.setattr(multiprocessing, "get_start_method", lambda method=method: method)
+        assert data.workers_can_start() is can_start
 
 
 @pytest.mark.parametrize("samples, batch_size", [(130, 64), (128, 64), (3, 64), (7, 1)])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common.cli import UserError
-from common.progress import Progress, join, leave_if_stopped
+from common.progress import Progress, epochs_done, join, leave_if_stopped
 
 
 def run(epochs, batches, interrupt_at=None, losses=None):
@@ -83,6 +83,16 @@ def test_small_and_large_numbers_can_be_read(capsys):
         for _ in progress.epochs():
             progress.end_epoch(loss=1.5e-7, w=-2e30)
     assert "loss 1.50e-07  w -2.00e+30" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("losses, grown", [([1, 0.5], False), ([1, 9], False), ([1, 11], True)])
+def test_a_loss_that_has_grown_is_pointed_out(losses, grown, capsys):
+    run(epochs=2, batches=1, losses=losses)
+    assert ("Try again with a lower --lr" in capsys.readouterr().out) is grown
+
+
+def test_a_comparison_trains_for_as_many_whole_epochs():
+    assert [epochs_done({"epoch": [1, last]}) for last in (0.2, 1.7, 3)] == [1, 1, 3]
 
 
 def test_a_short_history_ends_the_program_with_130(capsys):
