@@ -9,6 +9,7 @@ import io
 import itertools
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,8 +96,10 @@ def parser(
     flags.add_argument(
         "--show", action="store_true", help="also open the figure in a window at the end"
     )
+    script = Path(sys.argv[0])
+    beside = script.resolve().parent if re.match(r"\d\d_", script.name) else ROOT
     flags.add_argument(
-        "--output-dir", type=Path, default=ROOT / "outputs", help="folder for what a run writes"
+        "--output-dir", type=Path, default=beside / "outputs", help="folder for what a run writes"
     )
     return flags
 

@@ -5,7 +5,8 @@ came back. When a test fails, the project's own chapter is given the same; the f
 answers differently is the one to mend. FILE then holds, as JSON,
 
     {"problem": null or {"body", "kind": "missing" | "wrong" | "endless", "given", "got", …},
-     "passing": [names of the bodies that tests reached and none found wrong]}
+     "passing": [names of the bodies that did their work in a test that passed, and in none that
+                 failed because of them]}
 """
 
 import ast
@@ -46,7 +47,8 @@ class Examiner:
         self.running: list[str] = []  # bodies being executed now, outermost first
         self.comparing = False
         self.problem = None
-        self.reached: set[str] = set()
+        self.returned: set[str] = set()  # bodies that came to their end in this test
+        self.proven: set[str] = set()
         self.wrong: set[str] = set()
         self.bodies: list[str] = []
         self.references = {}
@@ -70,7 +72,6 @@ class Examiner:
         def recorded(*args, **kwargs):
             if self.comparing or threading.current_thread() is not threading.main_thread():
                 return function(*args, **kwargs)
-            self.reached.add(name)
             call = None
             self.counts[name] = self.counts.get(name, 0) + 1
             if self.counts[name] <= MOST_CALLS and not name.endswith("__init__"):
@@ -79,6 +80,7 @@ class Examiner:
             self.running.append(name)
             result = function(*args, **kwargs)
             self.running.pop()
+            self.returned.add(name)
             if call and call.arguments is not None:
                 call.result, call.arguments_after = _copied(result), _copied((args, kwargs))
                 call.finished = True
@@ -106,11 +108,13 @@ class Examiner:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
-        self.calls, self.counts, self.running = [], {}, []
+        self.calls, self.counts, self.running, self.returned = [], {}, [], set()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
         yield
+        if call.excinfo is None and call.when == "call":
+            self.proven |= self.returned
         if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
             problem = self.explain(call.excinfo.value, item)
             self.wrong.add(problem["body"])
@@ -136,7 +140,7 @@ class Examiner:
         os._exit(3)
 
     def write(self) -> None:
-        passing = [name for name in self.bodies if name in self.reached - self.wrong]
+        passing = [name for name in self.bodies if name in self.proven - self.wrong]
         content = {"problem": self.problem, "passing": passing}
         self.report.write_text(json.dumps(content), encoding="utf-8")
 

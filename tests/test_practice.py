@@ -29,7 +29,8 @@ def run(*arguments):
 
 
 def write(folder, name, source):
-    (folder / "common.py").write_text(practice.COMMON, encoding="utf-8")
+    """The reader's file, in a folder that lies elsewhere than practice/."""
+    (folder / "common.py").write_text(f"__path__ = [{str(ROOT / 'common')!r}]\n")
     (folder / f"{name}.py").write_text(source, encoding="utf-8")
 
 
@@ -54,7 +55,7 @@ def test_start_empties_each_body_and_keeps_the_rest_to_the_letter(name, folder, 
     assert written == [f'raise NotImplementedError("write {body}")' for body in names]
     original = iter(SOURCES[name].splitlines())
     assert all(line in original for line in lines if "raise NotImplementedError" not in line)
-    for kept in ["# %%", '"""', "def ", "class ", "import ", "    def __init__"]:
+    for kept in ["# %%", "class ", "    def __init__"]:
         assert exercise.count(kept) == SOURCES[name].count(kept)
     main = SOURCES[name][SOURCES[name].index("def main(") :]
     assert exercise.endswith(main)
@@ -157,7 +158,7 @@ def test_a_wrong_body_is_shown_with_what_was_given_and_expected(folder, capsys):
     assert "given:     x = 3.0, w = 4.0\n" in shown
     assert "came back: 7.0\n" in shown
     assert "expected:  12.0\n" in shown
-    assert "passed" not in shown and "passed" in failing(capsys, 1, "-v")
+    assert "FAILURES" not in shown and "FAILURES" in failing(capsys, 1, "-v")
 
 
 def test_an_endless_loop_ends(folder, capsys):
@@ -196,6 +197,7 @@ def test_watch_checks_again_at_every_save(folder, capsys, monkeypatch):
 
     def sleep(seconds):
         waited.append(seconds)
+        assert len(waited) < 5, capsys.readouterr().out
         if len(waited) == 2:
             write(folder, "01_linear_grid", SOURCES["01_linear_grid"])
 
@@ -213,7 +215,10 @@ def test_the_readers_file_runs_by_itself(tmp_path):
     (project / "common").mkdir()
     for module in (ROOT / "common").glob("*.py"):
         (project / "common" / module.name).write_bytes(module.read_bytes())
-    write(project / "practice", "01_linear_grid", SOURCES["01_linear_grid"])
+    (project / "practice" / "common.py").write_text(practice.COMMON)
+    (project / "practice" / "01_linear_grid.py").write_text(
+        SOURCES["01_linear_grid"], encoding="utf-8"
+    )
     done = subprocess.run(
         [sys.executable, project / "practice" / "01_linear_grid.py"],
         cwd=tmp_path,
@@ -252,12 +257,7 @@ def test_the_original_passes_body_by_body(name, folder):
 
 MISTAKES = {
     "no zero_grad": ("07_mnist_mlp", "optimizer.zero_grad()", "pass", "train"),
-    "no zero_grad in chapter 3": (
-        "03_nn_linear",
-        "            optimizer.zero_grad()\n            loss.backward()\n            optimizer.step()",
-        "            loss.backward()\n            optimizer.step()",
-        "train",
-    ),
+    "no zero_grad in chapter 3": ("03_nn_linear", "optimizer.zero_grad()", "pass", "train"),
     "no zero_ in chapter 2": ("02_autograd_linear", "w.grad.zero_()\n", "pass\n", None),
     "no zero_grad in chapter 6": ("06_dataloader", "optimizer.zero_grad()", "pass", "train"),
     "backward after step": (
@@ -292,7 +292,7 @@ MISTAKES = {
         "LinearModel.__init__",
     ),
     "no self. in the data set": ("06_dataloader", "self.y_train = ", "y_train = ", None),
-    "the loss summed with its graph": ("07_mnist_mlp", "loss.detach() * len", "loss * len", "train"),
+    "the loss summed with its graph": ("07_mnist_mlp", "loss.detach() *", "loss *", "train"),
     "tested with gradients": ("07_mnist_mlp", "with torch.no_grad():", "if True:", None),
     "tested in training mode": (
         "07_mnist_mlp",
