@@ -9,8 +9,10 @@ python practice.py hint 03 LinearModel.forward  the chapter's own lines for that
 
 import argparse
 import ast
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -163,7 +165,7 @@ def examine(chapter: Path, limit: float, first_only: bool) -> tuple[dict, str]:
         command += [f"--chapters={PRACTICE}", f"--examine-limit={limit}"]
         command += ["-x"] if first_only else []
         command += [str(ROOT / "tests" / f"test_{chapter.stem}.py")]
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=os.environ | {"PYTHONIOENCODING": "utf-8"},
@@ -172,10 +174,24 @@ def examine(chapter: Path, limit: float, first_only: bool) -> tuple[dict, str]:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            start_new_session=True,  # has no effect on Windows
         )
+        try:
+            output, _ = process.communicate()
+        finally:
+            end_with_all_it_started(process)
         if not report.exists():
-            raise RuntimeError(f"pytest left no report:\n{done.stdout}")
-        return json.loads(report.read_text(encoding="utf-8")), done.stdout
+            raise RuntimeError(f"pytest left no report:\n{output}")
+        return json.loads(report.read_text(encoding="utf-8")), output
+
+
+def end_with_all_it_started(process: subprocess.Popen) -> None:
+    """End a process and, where the system has process groups, the endless loops it has left."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def check(chapter: Path, limit: float, verbose: bool) -> bool:

@@ -3,6 +3,7 @@
 The tests marked slow run the tests of whole chapters: python -m pytest -m slow
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from common.cli import ROOT
 
 CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
 SOURCES = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in CHAPTERS}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BODIES = [(name, body.name) for name in CHAPTERS for body in practice.find_bodies(SOURCES[name])]
 
 
@@ -106,6 +108,7 @@ def test_hint_for_an_unknown_body(fails):
     assert "LinearModel.forward" in fails(practice.main, ["hint", "3", "nothing"])
 
 
+@pytest.mark.slow
 def test_the_list(folder, capsys):
     write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"loss", "draw"}))
     (folder / "02_autograd_linear.py").write_text("def broken(:\n")
@@ -158,9 +161,28 @@ def test_a_wrong_body_is_shown_with_what_was_given_and_expected(folder, capsys):
     assert "given:     x = 3.0, w = 4.0\n" in shown
     assert "came back: 7.0\n" in shown
     assert "expected:  12.0\n" in shown
+    assert f"$ python practice.py check 1\n{shown}" in README
     assert "FAILURES" not in shown and "FAILURES" in failing(capsys, 1, "-v")
 
 
+def test_the_readme_shows_a_real_transcript(tmp_path, monkeypatch, capsys):
+    """What is not shown by the test above."""
+    monkeypatch.setattr(practice, "PRACTICE", tmp_path / "practice")
+    monkeypatch.chdir(tmp_path)
+    run("start", 1)
+    assert f"$ python practice.py start 1\n{capsys.readouterr().out}" in README
+    run("hint", 1, "forward")
+    assert f"$ python practice.py hint 01 forward\n{capsys.readouterr().out}" in README
+    left = {body for name, body in BODIES if name == "01_linear_grid"} - {"forward", "loss"}
+    write(
+        tmp_path / "practice",
+        "01_linear_grid",
+        practice.emptied(SOURCES["01_linear_grid"], left),
+    )
+    assert f"$ python practice.py check 1\n{failing(capsys, 1)}" in README
+
+
+@pytest.mark.slow
 def test_an_endless_loop_ends(folder, capsys):
     write(
         folder,
@@ -172,12 +194,30 @@ def test_an_endless_loop_ends(folder, capsys):
     assert time.monotonic() - start < 30
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_what_a_check_leaves_running_is_ended(tmp_path):
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'while 1: pass'])"
+    process = subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+    process.wait()
+    os.killpg(process.pid, 0)  # the loop is there
+    practice.end_with_all_it_started(process)
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the loop goes on")
+
+
+@pytest.mark.slow
 def test_a_wrong_import_names_the_module(folder, capsys):
     wrong = changed("01_linear_grid", "import numpy as np", "import numpi as np")
     write(folder, "01_linear_grid", wrong)
     assert "No module named 'numpi'" in failing(capsys, 1)
 
 
+@pytest.mark.slow
 def test_a_chapter_that_works(folder, capsys):
     write(folder, "01_linear_grid", SOURCES["01_linear_grid"])
     assert run("check", 1) is True
@@ -191,6 +231,7 @@ def test_a_chapter_that_works(folder, capsys):
     assert f"Lines in the bodies: yours {lines}, the chapter's {lines}." in shown
 
 
+@pytest.mark.slow
 def test_watch_checks_again_at_every_save(folder, capsys, monkeypatch):
     write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"draw"}))
     waited = []
