@@ -76,6 +76,8 @@ def load_checkpoint(
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict):
+            raise TypeError("a checkpoint is a dict")
         found = checkpoint["class"]
     except Exception as error:  # a wrong file can fail in as many ways as there are files
         raise UserError(

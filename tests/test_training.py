@@ -83,7 +83,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("content", ["empty", "text", "tensor", "half", "code", "folder"])
-def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys):
+def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys, recwarn):
     path = tmp_path / "line.pt"
     if content == "folder":
         path.mkdir()
@@ -97,6 +97,7 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys):
     with pytest.raises(UserError, match="is not a checkpoint of this project"):
         training.load_checkpoint(path, Line())
     assert capsys.readouterr().out == ""
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("other", [Line(inputs=3), torch.nn.Linear(2, 1)])
