@@ -74,7 +74,8 @@ class Examiner:
                 return function(*args, **kwargs)
             call = None
             self.counts[name] = self.counts.get(name, 0) + 1
-            if self.counts[name] <= MOST_CALLS and not name.endswith("__init__"):
+            worth_it = self.counts[name] <= MOST_CALLS and not name.endswith("__init__")
+            if worth_it and not _operations_are_counted():
                 call = Call(name, _copied((args, kwargs)), _random_state())
                 call.signature = inspect.signature(function)
             self.running.append(name)
@@ -247,6 +248,15 @@ def _copied(value, memo: dict | None = None):
         return None
 
 
+def _operations_are_counted() -> bool:
+    """Whether a test watches each operation of torch, so that copying would disturb it."""
+    if "torch" not in sys.modules:
+        return False
+    from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+    return _get_current_dispatch_mode() is not None
+
+
 def _random_state():
     return sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
 
@@ -262,7 +272,9 @@ def _same(one, other) -> bool:
     import torch
 
     if isinstance(other, torch.nn.Module):
-        return isinstance(one, torch.nn.Module) and _same(one.state_dict(), other.state_dict())
+        if not isinstance(one, torch.nn.Module) or one.training != other.training:
+            return False
+        return _same(one.state_dict(), other.state_dict())
     if isinstance(other, torch.Tensor):
         if not isinstance(one, torch.Tensor) or one.shape != other.shape:
             return False
