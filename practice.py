@@ -194,7 +194,7 @@ def end_with_all_it_started(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def check(chapter: Path, limit: float, verbose: bool) -> bool:
+def check(chapter: Path, limit: float, verbose: bool = False, show: bool = False) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
     source = read_practice(chapter)
     bodies = find_bodies(source)
@@ -207,7 +207,7 @@ def check(chapter: Path, limit: float, verbose: bool) -> bool:
         print(output)
     problem = report["problem"]
     if problem is None:
-        congratulate(chapter, source)
+        congratulate(chapter, source, show)
         return True
     print(explain(problem, missing))
     number = chapter.name[:2]
@@ -234,13 +234,13 @@ def explain(problem: dict, missing: list[str]) -> str:
     return "\n".join(text)
 
 
-def congratulate(chapter: Path, source: str) -> None:
+def congratulate(chapter: Path, source: str, show: bool) -> None:
     """All passes: the figure that the reader's code drew, and both lengths."""
     path = readers_file(chapter)
     print(f"All of {cli.path_for_people(path)} works.")
     outputs = PRACTICE / "outputs"
     run = subprocess.run(
-        [sys.executable, path, "--output-dir", outputs],
+        [sys.executable, path, "--output-dir", outputs, *(["--show"] if show else [])],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -255,14 +255,14 @@ def congratulate(chapter: Path, source: str) -> None:
     print(f"Lines in the bodies: yours {yours}, the chapter's {chapters}.")
 
 
-def watch(chapter: Path, limit: float, verbose: bool) -> None:
+def watch(chapter: Path, *options) -> None:
     """Check, and check again whenever the file is saved, until all passes."""
     path = readers_file(chapter)
     while True:
         saved = path.stat().st_mtime_ns if path.exists() else None
         print(f"--- {time.strftime('%H:%M:%S')} ---")
         try:
-            if check(chapter, limit, verbose):
+            if check(chapter, *options):
                 return
         except UserError as error:
             print(error)
@@ -322,6 +322,9 @@ def main(argv=None):
         "-v", "--verbose", action="store_true", help="show pytest's output, too"
     )
     commands.choices["check"].add_argument(
+        "--show", action="store_true", help="open the figure that your code drew, when all passes"
+    )
+    commands.choices["check"].add_argument(
         "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for all tests"
     )
     commands.choices["hint"].add_argument("name", help="a body, such as LinearModel.forward")
@@ -334,9 +337,10 @@ def main(argv=None):
         return start(chapter, args.force)
     if args.command == "hint":
         return hint(chapter, args.name)
+    options = args.time_limit, args.verbose, args.show
     if args.watch:
-        return watch(chapter, args.time_limit, args.verbose)
-    if not check(chapter, args.time_limit, args.verbose):
+        return watch(chapter, *options)
+    if not check(chapter, *options):
         raise SystemExit(1)
     return True
 
