@@ -190,8 +190,8 @@ def test_an_endless_loop_ends(folder, capsys):
         changed("01_linear_grid", "    return x * w", "    while True:\n        pass"),
     )
     start = time.monotonic()
-    assert "forward was still running" in failing(capsys, 1, "--time-limit", 8)
-    assert time.monotonic() - start < 30
+    assert "forward was still running" in failing(capsys, 1, "--time-limit", 15)
+    assert time.monotonic() - start < 120
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
@@ -275,7 +275,7 @@ def test_the_readers_file_runs_by_itself(tmp_path):
 
 def examine(folder, name, source, first_only=True):
     write(folder, name, source)
-    report, output = practice.examine(ROOT / f"{name}.py", limit=300, first_only=first_only)
+    report, output = practice.examine(ROOT / f"{name}.py", limit=900, first_only=first_only)
     return report, output
 
 
