@@ -106,7 +106,7 @@ def train(
                 optimizer.step()
 
                 losses.append(loss.item())
-                loss_sum += loss.item() * len(labels)  # the last batch may be shorter
+                loss_sum += losses[-1] * len(labels)  # the last batch may be shorter
                 samples += len(labels)
             progress.end_epoch(loss=loss_sum / samples)
     return progress.history, losses

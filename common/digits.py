@@ -81,8 +81,8 @@ def _opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
-    *color, alpha = np.moveaxis(np.asarray(image), -1, 0)
-    opaque = np.stack(color, axis=-1)[alpha > 127]  # (N, 3)
+    pixels = np.asarray(image)  # (H, W, 4)
+    opaque = pixels[pixels[..., 3] > 127, :3]  # (N, 3)
     behind = (255, 255, 255)
     if len(opaque):
         usual = np.median(opaque, axis=0)

@@ -16,6 +16,7 @@ import functools
 import inspect
 import io
 import json
+import os
 import re
 import sys
 import threading
@@ -97,7 +98,6 @@ class Examiner:
         items.sort(key=self._position)
 
     def _position(self, item) -> tuple:
-        source = Path(item.path).read_text(encoding="utf-8")
         order = _definition_order(item)
         code = inspect.getsource(item.function)
         named = re.findall(r"chapter\.(\w+)|getattr\(chapter, \"(\w+)\"", code)
@@ -105,7 +105,7 @@ class Examiner:
         slow = {"run_chapter", "default_run", "trained"} & set(item.fixturenames)
         whole = bool(slow) or "main" in names or not names
         position = max((order.get(name, 0) for name in names), default=0)
-        return (bool(slow), whole, position, source.find(f"def {item.originalname}"))
+        return (bool(slow), whole, position, item.function.__code__.co_firstlineno)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
@@ -132,8 +132,6 @@ class Examiner:
 
     def give_up(self) -> None:
         """The time is over: say what was running, and end this process whatever it does."""
-        import os
-
         body = self.running[-1] if self.running else None
         self.problem = {"body": body, "kind": "endless"}
         self.wrong.add(body)
