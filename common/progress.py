@@ -101,17 +101,18 @@ class Progress:
             self._show(loss=loss_sum.item() / samples)
 
     def end_epoch(self, **values: float) -> None:
-        """Remember and show the epoch's values. A loss that isn't finite raises UserError."""
+        """Remember and show the epoch's values. One that isn't finite raises UserError."""
         if self._epoch_is_one_step:
             self._step()
         epochs_done = self._steps_done / self._steps_per_epoch
         number = math.ceil(epochs_done)
-        if not math.isfinite(values["loss"]):
-            raise UserError(
-                f"the loss became {values['loss']} in epoch {number}: training has diverged. "
-                "Try again with a lower --lr.",
-                status=1,
-            )
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the {name} became {value} in epoch {number}: training has diverged. "
+                    "Try again with a lower --lr.",
+                    status=1,
+                )
         for name, value in {"epoch": epochs_done, **values}.items():
             self.history.setdefault(name, []).append(value)
         self._show(**values)
