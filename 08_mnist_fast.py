@@ -2,7 +2,7 @@
 
 You will learn where the time of chapter 7 goes, what makes training faster and by how much, what
 does not, and how to measure so that a busy computer doesn't decide. It is a ladder: the same
-network, the same digits, and each rung changes one thing.
+network, the same digits, and each rung changes one thing (rung 5 the recipe as a whole).
 
     python 08_mnist_fast.py             climb the ladder
     python 08_mnist_fast.py --rungs 5   only this one: from nothing to 98 %
@@ -41,10 +41,10 @@ RUNGS = {
     "1": "notes' loop",
     "2": "transformed once",
     "3": "whole batches",
-    "4": "no loader (the floor)",
+    "4": "no loader (the limit)",
     "5": "better recipe",
     "6": "on a CUDA GPU",
-    "7": "what does not help",
+    "7": "what hardly helps",
 }
 PART = 0.5  # seconds for which each rung is timed, in each round
 criterion = torch.nn.CrossEntropyLoss()
@@ -66,12 +66,12 @@ def train(model: Module, optimizer: Optimizer, train_loader: Iterable, device: t
 
 
 def notes_optimizer(model: Module) -> Optimizer:
-    """The notes' recipe: short steps, each with half of the one before."""
+    """The notes' recipe: short steps, to each of which half of the one before is added."""
     return SGD(model.parameters(), lr=0.01, momentum=0.5)
 
 
 def notes_loader(train_set: Dataset, workers: int = 0) -> DataLoader:
-    """Decodes and transforms a picture whenever it is asked for it, one after the other."""
+    """Decodes and transforms a picture each time it is needed, one after the other."""
     return DataLoader(train_set, batch_size=64, shuffle=True, num_workers=workers)
 
 
@@ -89,7 +89,7 @@ def whole_loader(once: TensorDataset) -> DataLoader:
 
 # %% Rung 4: no loader
 def cut_batches(once: TensorDataset) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches that lie ready: the floor for this loop, and no way to train. Nothing shuffles."""
+    """Batches that lie ready: as fast as this loop can be, and no way to train: unshuffled."""
     images, labels = once.tensors
     return list(zip(images.split(64), labels.split(64), strict=True))
 
@@ -170,17 +170,16 @@ def recorded_train(
 
     def loop(train_loader):
         for data in train_loader:
-            if len(data[1]) == len(labels):  # an epoch's shorter rest doesn't fit
-                inputs.copy_(data[0])
-                labels.copy_(data[1])
-                repeat()
+            inputs.copy_(data[0])
+            labels.copy_(data[1])
+            repeat()
 
     return loop
 
 
-# %% Rung 7: what does not help, on a CPU
+# %% Rung 7: what hardly helps a network this small, on a CPU
 def train_bf16(model: Module, optimizer: Optimizer, train_loader: Iterable, device: torch.device):
-    """The loop of rung 1 with 16 bits: for batches of 64, converting costs what it saves."""
+    """The loop of rung 1 with 16 bits: for batches of 64, converting costs most of the gain."""
     for i, data in enumerate(train_loader):
         inputs, labels = data
         inputs, labels = inputs.to(device), labels.to(device)
@@ -210,6 +209,12 @@ class Rung:
         """Images per second in the middle round: half of the others were slower, half faster."""
         return statistics.median(self.speeds)
 
+    def times(self, other: "Rung") -> float:
+        """How many times as fast as the other it is: in the middle of all rounds' quotients."""
+        return statistics.median(
+            mine / its for mine, its in zip(self.speeds, other.speeds, strict=True)
+        )
+
 
 def notes_rung(
     number: str, name: str, loader: Iterable, device: torch.device, seed: int, loop=train
@@ -236,7 +241,12 @@ def recipe_rung(
 
 
 def gpu_rungs(once: TensorDataset, device: torch.device, seed: int, record=record) -> list[Rung]:
-    """Rung 6: the data on the GPU; then every step a CUDA graph; then that with bf16."""
+    """Rung 6: the data on the GPU; then every step a CUDA graph; then that with bf16.
+
+    A graph has one batch size, and a learning rate that never changes: the notes' recipe.
+    """
+    whole = len(once) // 64 * 64  # without an epoch's last batch, which is smaller
+    once = TensorDataset(*(tensor[:whole] for tensor in once.tensors))
     loader = whole_loader(to_device(once, device))
     names = "data on the GPU", "CUDA graphs", "CUDA graphs, bf16"
     rungs = [notes_rung("6", name, loader, device, seed) for name in names]
@@ -262,17 +272,6 @@ def detours(once: TensorDataset, device: torch.device, seed: int) -> list[Rung]:
         return [bf16]
     print(f"   torch.compile took {now(device) - start:.0f} s before the first update")
     return [bf16, compiled]
-
-
-def same_batches(loaders: list[DataLoader], seed: int, batches: int) -> bool:
-    """Whether under the same seed all loaders begin with the same batches, bit for bit."""
-    beginnings = []
-    for loader in loaders:
-        torch.manual_seed(seed)
-        images, labels = zip(*itertools.islice(loader, batches), strict=True)
-        beginnings.append((torch.cat(images), torch.cat(labels)))
-    images, labels = beginnings[0]
-    return all(torch.equal(images, x) and torch.equal(labels, y) for x, y in beginnings)
 
 
 # %% Measure
@@ -312,29 +311,28 @@ def measure(rungs: list[Rung], device: torch.device, rounds: int, seconds: float
 def train_and_test(
     rung: Rung, test_loader: DataLoader, device: torch.device, epochs: int
 ) -> History:
-    """Train whole epochs. Returns the seconds up to the end of each, and its accuracy.
-
-    The clock stands still during the tests.
-    """
-    seconds = 0.0
+    """Train whole epochs. Returns the accuracy after each."""
     with Progress(epochs, len(rung.loader)) as progress:
         for epoch in progress.epochs():
-            start = now(device)
             rung.train(progress.batches(rung.loader))
-            seconds += now(device) - start
-            accuracy = test(rung.model, test_loader, device)
-            progress.end_epoch(seconds=seconds, accuracy=accuracy)
+            progress.end_epoch(accuracy=test(rung.model, test_loader, device))
     return progress.history
+
+
+def at_speed(history: History, speed: float, images: int) -> History:
+    """The history with the seconds that its epochs, of so many images, take at this speed."""
+    return history | {"seconds": [epoch * images / speed for epoch in history["epoch"]]}
 
 
 # %% Show the numbers
 def print_table(rungs: list[Rung]) -> None:
-    """A row per rung: its speed, as often the first row's; seconds of training, and accuracy."""
-    print("   rung                        images/s  (lowest to highest)         training  accuracy")
+    """A row per rung: its speed, and as a multiple of the first row's; seconds, and accuracy."""
+    head = f"   {'rung':26} {'images/s':>9}  {'(lowest to highest)':>20}  {'vs. first':>9}  "
+    print(head + f"{'training':>8}  {'accuracy':>8}")
     for rung in rungs:
         row = f"   {rung.number} {rung.name:24} {rung.speed():9,.0f}  "
         row += f"({min(rung.speeds):7,.0f} to {max(rung.speeds):7,.0f})  "
-        row += f"{rung.speed() / rungs[0].speed():4.1f}x"
+        row += f"{rung.times(rungs[0]):8.1f}x"
         if rung.history:
             row += f"  {rung.history['seconds'][-1]:6.1f} s    {rung.history['accuracy'][-1]:.4f}"
         print(row)
@@ -391,11 +389,12 @@ def draw(rungs: list[Rung], show: bool):
             curves.plot(seconds, accuracy, dashes, **style)
             curves.legend(loc="lower right")
     curves.axhline(0.98, color="black", lw=1, ls=":")
-    curves.set(title="Digits read correctly by then", xlabel="seconds of training", xscale="log")
+    curves.text(0.99, 0.98, "98 %", transform=curves.get_yaxis_transform(), ha="right", va="bottom")
+    curves.set(title="Accuracy after so many seconds", xlabel="seconds of training", xscale="log")
     curves.set(ylabel="test accuracy", ylim=(0.86, 0.99))
-    for axis in (bars.xaxis, curves.xaxis):
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    for axis, form in [(bars.xaxis, "{x:,.0f}"), (curves.xaxis, "{x:g}")]:
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
+        axis.set_major_formatter(ticker.StrMethodFormatter(form))
         axis.set_minor_locator(ticker.NullLocator())
     return fig
 
@@ -442,8 +441,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
     device, about_device = pick_device(args.device)
     files.output_folder(args.output_dir)
-    if args.json:
-        files.output_folder(args.json.parent)
+    if args.json and not args.json.parent.is_dir():
+        raise cli.UserError(f"--json: there is no folder {args.json.parent}. Make it first.")
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # where CUDA graphs are recorded
     step = cli.begin(__doc__, args.step)
     print(f"Device: {about_device}")
     machine = about_machine(device)
@@ -453,29 +454,24 @@ def main(argv=None):
     train_set, test_set = load_mnist(mnist_root())
     once = transform_once(train_set)
     test_loader = bulk_loader(to_device(transform_once(test_set), device), batch_size=1000)
-    loaders = [notes_loader(train_set), transformed_loader(once), whole_loader(once)]
-    start = device, args.seed
-    cycle = args.recipe_epochs + args.rounds  # in epochs: long enough for all parts
+    same = device, args.seed
     rungs = [
-        notes_rung("1", RUNGS["1"], loaders[0], *start),
-        notes_rung("1", "notes' loop, two workers", notes_loader(train_set, workers=2), *start),
-        notes_rung("2", RUNGS["2"], loaders[1], *start),
-        notes_rung("3", RUNGS["3"], loaders[2], *start),
-        notes_rung("4", RUNGS["4"], cut_batches(once), *start),
-        recipe_rung(once, *start, cycle),
-        recipe_rung(once, *start, cycle, bf16=True),
+        notes_rung("1", RUNGS["1"], notes_loader(train_set), *same),
+        notes_rung("1", "notes' loop, two workers", notes_loader(train_set, workers=2), *same),
+        notes_rung("2", RUNGS["2"], transformed_loader(once), *same),
+        notes_rung("3", RUNGS["3"], whole_loader(once), *same),
+        notes_rung("4", RUNGS["4"], cut_batches(once), *same),
+        recipe_rung(once, *same, epochs=1000),  # as long as timing may ever take
     ]
+    if device.type in ("cpu", "cuda"):
+        rungs.append(recipe_rung(once, *same, epochs=1000, bf16=True))
     rungs = [rung for rung in rungs if rung.number in args.rungs]
-    notes_picked = {"1", "2", "3"} & set(args.rungs)
-    if notes_picked:
-        same = same_batches(loaders, args.seed, batches=3)
-        print(f"   the first batches of rungs 1, 2 and 3 are the same, bit for bit: {same}")
     if "6" in args.rungs and device.type == "cuda":
-        rungs += gpu_rungs(once, *start)
+        rungs += gpu_rungs(once, *same)
     elif "6" in args.rungs:
         print(f"   rung 6 is skipped: it needs CUDA, and this is {device}")
     if "7" in args.rungs:
-        rungs += detours(once, *start)
+        rungs += detours(once, *same)
     if not rungs:
         raise cli.UserError("no rung is left to climb. Choose others with --rungs.")
 
@@ -483,35 +479,37 @@ def main(argv=None):
     measure(rungs, device, args.rounds, PART)
 
     trained = []  # histories, and how many epochs each should have
-    if notes_picked:
-        step(f"The notes' recipe, {args.epochs} epochs, with the batches of rung 3")
-        rung = notes_rung("3", RUNGS["3"], loaders[2], *start)
-        notes = train_and_test(rung, test_loader, device, args.epochs)
+    if {"1", "2", "3"} & set(args.rungs):  # which get the same batches, so they learn the same
+        step(f"The notes' recipe, epochs: {args.epochs}")
+        fresh = notes_rung("3", RUNGS["3"], whole_loader(once), *same)
+        notes = train_and_test(fresh, test_loader, device, args.epochs)
         trained.append((notes, args.epochs))
         for rung in rungs:
-            if rung.number in notes_picked:
-                rung.history = dict(notes)
-            if rung.number in ("1", "2"):  # the same training, so much slower
-                seconds = [epoch * len(train_set) / rung.speed() for epoch in notes["epoch"]]
-                rung.history["seconds"] = seconds
+            if rung.number in ("1", "2", "3"):
+                rung.history = at_speed(notes, rung.speed(), len(once))
     recipes = [rung for rung in rungs if rung.number == "5"]
-    for rung, bf16 in zip(recipes, [False, True], strict=False):
-        if rung.speed() < recipes[0].speed():
-            print("\n   bf16 is slower than 32 bits on this processor: not trained with it")
+    for rung in recipes:
+        bf16 = rung is not recipes[0]
+        if bf16 and rung.times(recipes[0]) < 1:
+            print("\n   This processor is slower with bf16: no training with it.")
         elif all(history["epoch"][-1] == epochs for history, epochs in trained):
-            step(f"The better recipe, {args.recipe_epochs} epochs" + ", with bf16" * bf16)
-            fresh = recipe_rung(once, *start, args.recipe_epochs, bf16)
-            rung.history = train_and_test(fresh, test_loader, device, args.recipe_epochs)
-            trained.append((rung.history, args.recipe_epochs))
+            step(f"The {rung.name}, epochs: {args.recipe_epochs}")
+            fresh = recipe_rung(once, *same, args.recipe_epochs, bf16)
+            history = train_and_test(fresh, test_loader, device, args.recipe_epochs)
+            trained.append((history, args.recipe_epochs))
+            rung.history = at_speed(history, rung.speed(), len(once))
 
-    step("What each rung is worth", pause=False)
+    stopped = any(history["epoch"][-1] < epochs for history, epochs in trained)
+    step("What each rung is worth", pause=not stopped)
     print_table(rungs)
-    if notes_picked & {"1", "2"}:
-        print(f"   (training of rungs 1 and 2: what {args.epochs} epochs take at their speed)")
-    if rungs[0].number == "1" and recipes and recipes[0].history:
-        notes_loop = rungs[0].history["seconds"][-1]
-        times = [f"{notes_loop / r.history['seconds'][-1]:.1f}" for r in recipes if r.history]
-        print(f"   The notes' loop takes {' and '.join(times)} times as long as rung 5.")
+    if trained:
+        print("   (training: what its epochs take at the rung's images per second)")
+    if rungs[0].history and rungs[0].number != "5":
+        first = rungs[0].history["seconds"][-1]
+        for rung in recipes:
+            if rung.history:
+                times = first / rung.history["seconds"][-1]
+                print(f"   The {rung.name} needs 1/{times:.1f} of the first row's time.")
     if args.json:
         write_json(args.json, machine, rungs)
         print(f"Numbers:    {cli.path_for_people(args.json)}")
