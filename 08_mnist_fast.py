@@ -261,16 +261,17 @@ def detours(once: TensorDataset, device: torch.device, seed: int) -> list[Rung]:
     loader = whole_loader(once)
     bf16 = notes_rung("7", "whole batches, bf16", loader, device, seed, train_bf16)
     compiled = notes_rung("7", "whole batches, compiled", loader, device, seed)
-    compiled.model.compile()
-    batches = cut_batches(once)
+    batch = next(iter(loader))
+    last = [tensor[: len(once) % 64 or 64].clone() for tensor in batch]  # smaller: compiled anew
     start = now(device)
     try:
-        compiled.train([batches[0], batches[-1]])  # the last is smaller: that is compiled anew
+        compiled.model.compile()
+        compiled.train([batch, last])
     except Exception as error:  # without a C++ compiler, for one; it has many ways to say so
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"   torch.compile does not work here, and is left out: {reason}")
         return [bf16]
-    print(f"   torch.compile took {now(device) - start:.0f} s before the first update")
+    print(f"   torch.compile took {now(device) - start:.0f} s")
     return [bf16, compiled]
 
 
