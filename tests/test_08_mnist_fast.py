@@ -13,6 +13,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from common import data, mnist
+from common.cli import ROOT
 
 NAME = "08_mnist_fast"
 CPU = torch.device("cpu")
@@ -135,6 +136,20 @@ def test_it_leaves_a_figure_and_nothing_else(short_run):
     with Image.open(short_run.folder / "outputs" / f"{NAME}.png") as image:
         assert image.width >= 1200
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
+
+
+def test_the_readme_shows_such_a_run(short_run):
+    """Its table has these rows; speeds are its machine's own, accuracies everybody's."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("What each rung is worth\n")[1].split("```")[0].splitlines()
+    head, *rows = [line for line in table if re.match(r"   (\d|rung) ", line)]
+    assert head in short_run.text
+    shown = [(row[3], row[5:29].strip()) for row in rows if row[3] != "7"]
+    assert shown == [(row["rung"], row["name"]) for row in short_run.numbers["rungs"]]
+    accuracies = [float(row.split()[-1]) for row in rows if not row.endswith("x")]
+    assert accuracies[:4] == 4 * [0.9758]  # chapter 7's, whose README transcript is tested
+    recipe = short_run.numbers["rungs"][5]["history"]["accuracy"][-1]
+    assert accuracies[4:] == pytest.approx(2 * [recipe], abs=0.002)
 
 
 # Rungs 1 to 4: the same training
