@@ -519,7 +519,8 @@ alone = copy.deepcopy(model)
 torch.manual_seed(1)
 x, y = chapter.draw_batch(codes, settings, rank, processes)
 assert len(x) == 2
-chapter.cross_entropy(chapter.DistributedDataParallel(model)(x), y).backward()
+learner = chapter.DistributedDataParallel(model)  # named, or it is gone before backward
+chapter.cross_entropy(learner(x), y).backward()
 torch.manual_seed(1)
 x, y = chapter.draw_batch(codes, settings)
 chapter.cross_entropy(alone(x), y).backward()
