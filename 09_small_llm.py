@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from common import cli, files, plotting, training
+from common.data import read_texts
 from common.device import pick_device
 from common.progress import History, Progress, leave_if_stopped
 
@@ -62,24 +63,6 @@ SIZES = {
 
 
 # %% Text to numbers, and back
-def read_text(paths: list[Path]) -> str:
-    """The files' texts, one after the other; without files, Python's language reference."""
-    if not paths:
-        return "\n".join(topics.values())
-    texts = []
-    for path in paths:
-        try:
-            texts.append(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            raise cli.UserError(
-                f"cannot read {path}: {reason}. Expected a text file; save it as UTF-8."
-            ) from None
-        if not texts[-1].strip():
-            raise cli.UserError(f"{path} is empty. Expected a text to learn from.")
-    return "\n".join(texts)
-
-
 def make_vocabulary(text: str) -> str:
     """Every character of the text once, in order; a character's number is its place in here."""
     return "".join(sorted(set(text)))
@@ -511,7 +494,8 @@ def main(argv=None):
         return text
 
     files.output_folder(args.output_dir)
-    text = read_text(cli.expand(args.text))
+    paths = cli.expand(args.text)
+    text = read_texts(paths) if paths else "\n".join(topics.values())
     vocabulary = make_vocabulary(text)
     torch.manual_seed(args.seed)
     chosen = {name: vars(args)[name] for name in ("iterations", "batch_size", "lr") if name in args}
@@ -581,8 +565,8 @@ def main(argv=None):
     if history:
         print(f"   as trained for {first:,} iterations so far")
     else:
-        loss = evaluate(model, held_out, s.context)
-        print(f"   loss before training: {loss:.4f}, where who knows nothing has {uniform:.4f}")
+        loss = evaluate(model, held_out[: 64 * s.context + 1], s.context)
+        print(f"   loss before training: {loss:.2f}, and who knows nothing has {uniform:.2f}")
 
     step(f"Train: {s.iterations - first:,} x {s.batch_size} windows of {s.context} characters")
     samples, seconds_looking = {}, 0.0

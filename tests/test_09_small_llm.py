@@ -105,20 +105,6 @@ def test_the_run_shows_samples_from_before_midway_and_after(default_run):
 # Text to numbers, and back
 
 
-def test_the_default_text_is_pythons_language_reference(chapter):
-    text = chapter.read_text([])
-    assert len(text) > 300_000 and 'The "with" statement' in text
-    assert text == chapter.read_text([])
-
-
-def test_several_texts_are_read_as_one(chapter, tmp_path):
-    for name, text in [("a.txt", "one"), ("b.md", "二")]:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "c.txt").write_text("with a mark", encoding="utf-8-sig")
-    paths = [tmp_path / name for name in ("a.txt", "b.md", "c.txt")]
-    assert chapter.read_text(paths) == "one\n二\nwith a mark"
-
-
 def test_the_vocabulary_is_each_character_once(chapter):
     assert chapter.make_vocabulary("banana") == "abn"
     assert chapter.make_vocabulary(POEM)[:2] == "\n。"
