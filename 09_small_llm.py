@@ -55,10 +55,14 @@ class Settings:
 
 
 SIZES = {
+    # nanoGPT's setting for a CPU, to compare with
     "tiny": Settings(4, 4, 128, 64, batch_size=12, iterations=2000, lr=1e-3),
-    "small": Settings(4, 4, 128, 64, batch_size=12, iterations=2000, lr=1e-3),
+    # the lowest loss on the held-out text after two minutes on two cores
+    "small": Settings(4, 4, 128, 128, batch_size=6, iterations=2000, lr=3e-3),
+    # for a GPU, and a text of a million characters
     "medium": Settings(6, 6, 384, 256, batch_size=64, iterations=5000, lr=1e-3, dropout=0.2),
-    "large": Settings(12, 12, 768, 512, batch_size=24, iterations=5000, lr=4e-4, dropout=0.3),
+    # for a GPU with 8 GB, and a text of many millions
+    "large": Settings(12, 12, 768, 512, batch_size=16, iterations=10000, lr=4e-4, dropout=0.2),
 }
 
 
@@ -390,9 +394,7 @@ def draw(
     losses.plot(ends, history["held_out"], "o-", **style)
     for value, name in [(uniform, "every character as likely"), (bigram, "bigram table")]:
         losses.axhline(value, color="black", lw=1, ls=":")
-        losses.text(
-            history["iteration"][-1], value, f"{name}: {value:.2f}", ha="right", va="bottom"
-        )
+        losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
     losses.set(title="It learns to write", xlabel="iteration", ylabel="nats per character")
     losses.set_ylim(0, None)
     losses.legend()
