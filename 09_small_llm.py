@@ -58,7 +58,7 @@ SIZES = {
     # nanoGPT's setting for a CPU, to compare with
     "tiny": Settings(4, 4, 128, 64, batch_size=12, iterations=2000, lr=1e-3),
     # the lowest loss on the held-out text after two minutes on two cores
-    "small": Settings(4, 4, 128, 128, batch_size=6, iterations=2000, lr=3e-3),
+    "small": Settings(4, 4, 96, 128, batch_size=6, iterations=2800, lr=4e-3),
     # for a GPU, and a text of a million characters
     "medium": Settings(6, 6, 384, 256, batch_size=64, iterations=5000, lr=1e-3, dropout=0.2),
     # for a GPU with 8 GB, and a text of many millions
