@@ -118,6 +118,20 @@ def _is_finite_number(text: str) -> bool:
         return False
 
 
+def read_texts(paths: list[Path]) -> str:
+    """The files' texts in UTF-8, one after the other. Raises UserError for what is no such text."""
+    texts = []
+    for path in paths:
+        try:
+            texts.append(path.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise UserError(f"cannot read {path}: {reason}. Expected text in UTF-8.") from None
+        if not texts[-1].strip():
+            raise UserError(f"{path} is empty. Expected a text to learn from.")
+    return "\n".join(texts)
+
+
 def workers_can_start() -> bool:
     """Whether a DataLoader's worker processes can find what this program defines.
 

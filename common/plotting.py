@@ -67,6 +67,15 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
     plt.close(fig)
 
 
+def visible(text: str) -> list[str]:
+    """Each character as the default font can draw it: a space as ␣, what it lacks as □."""
+    from matplotlib import font_manager
+
+    drawn = font_manager.get_font(font_manager.findfont("monospace")).get_charmap()
+    shown = [{" ": "␣", "$": r"\$"}.get(character, character) for character in text]
+    return [c if ord(c[-1]) in drawn else "□" for c in shown]
+
+
 def image_row(
     fig: "Figure | SubFigure",
     images: np.ndarray,

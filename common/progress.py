@@ -36,17 +36,24 @@ class Progress:
     `history` then holds, for each end_epoch, the epochs trained so far (2.5: stopped in the middle
     of the third) and the values given. Without `batches_per_epoch` an epoch is one step, and there
     is no inner loop.
+
+    Who trains by batches, not by epochs, counts them: `Progress(iterations, 1, unit="iteration")`
+    with `batches` alone, and `end_epoch` wherever there is something to tell. `done` are those of
+    an earlier run.
     """
 
     SECONDS_BETWEEN_READINGS = 0.1
 
-    def __init__(self, epochs: int, batches_per_epoch: int | None = None):
+    def __init__(
+        self, epochs: int, batches_per_epoch: int | None = None, unit: str = "epoch", done: int = 0
+    ):
         self.history: History = {}
         self.stopped = False
         self._epochs = epochs
         self._epoch_is_one_step = batches_per_epoch is None
         self._steps_per_epoch = batches_per_epoch or 1
-        self._steps_done = 0
+        self._steps_done = done
+        self._unit = unit
         self._last_reading = 0.0
         self._shown: dict[str, float] = {}
         self._live = sys.stdout.isatty() and sys.stderr.isatty()
@@ -54,6 +61,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._bar = tqdm(
             total=self._epochs * self._steps_per_epoch,
+            initial=self._steps_done,
             unit=" epochs" if self._epoch_is_one_step else " batches",
             disable=not self._live,
             dynamic_ncols=True,
@@ -109,17 +117,18 @@ class Progress:
         for name, value in values.items():
             if not math.isfinite(value):
                 raise UserError(
-                    f"the {name} became {value} in epoch {number}: training has diverged. "
+                    f"the {name} became {value} in {self._unit} {number}: training has diverged. "
                     "Try again with a lower --lr.",
                     status=1,
                 )
-        for name, value in {"epoch": epochs_done, **values}.items():
+        for name, value in {self._unit: epochs_done, **values}.items():
             self.history.setdefault(name, []).append(value)
         self._show(**values)
         every = max(1, self._epochs // 10)
         worth_a_line = number % every == 0 or number in (1, self._epochs) or self.stopped
         if worth_a_line and not self._live:
-            print(f"   epoch {number:{len(str(self._epochs))}}/{self._epochs}  {_words(values)}")
+            width = len(str(self._epochs))
+            print(f"   {self._unit} {number:{width}}/{self._epochs}  {_words(values)}")
 
     def _step(self) -> None:
         self._steps_done += 1
@@ -147,11 +156,12 @@ def epochs_done(history: History) -> int:
     return max(1, int(history["epoch"][-1]))
 
 
-def leave_if_stopped(history: History, epochs: int) -> None:
+def leave_if_stopped(history: History, epochs: int, unit: str = "epoch") -> None:
     """End the program with Ctrl-C's exit status where `history` is shorter than `epochs`."""
-    done = history["epoch"][-1]
+    done = history[unit][-1]
     if done < epochs:
-        print(f"Stopped after {done:.4g} of {epochs} epochs; what was learned until then is kept.")
+        count = f"{done:.4g}" if unit == "epoch" else f"{done:,.0f}"
+        print(f"Stopped after {count} of {epochs} {unit}s; what was learned until then is kept.")
         raise SystemExit(STOPPED_BY_CTRL_C)
 
 

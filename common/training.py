@@ -38,10 +38,15 @@ def full_batch(
 
 
 def save_checkpoint(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, history: History
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    **more: object,
 ) -> None:
     """Write what is needed to use the model again, and to go on training as if never stopped.
 
+    `more` are numbers, words, tensors, and lists and dicts of them; read_checkpoint returns them.
     Raises UserError for a model with parameters that aren't finite: its last update ruined it.
     """
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
@@ -50,7 +55,7 @@ def save_checkpoint(
             "Try again with a lower --lr.",
             status=1,
         )
-    checkpoint = {
+    checkpoint = more | {
         "class": type(model).__name__,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -63,6 +68,24 @@ def save_checkpoint(
         temporary.write_bytes(content.getbuffer())
 
 
+def read_checkpoint(path: Path) -> dict:
+    """All that save_checkpoint has written. Raises UserError where there is no such file."""
+    if not path.exists():
+        raise UserError(f"there is no checkpoint {path}. Train first: run without this flag.")
+    try:
+        # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict):
+            raise TypeError("a checkpoint is a dict")
+        checkpoint["class"]
+    except Exception as error:  # a wrong file can fail in as many ways as there are files
+        raise UserError(
+            f"{path} is not a checkpoint of this project ({type(error).__name__}). "
+            "Delete it and train again."
+        ) from None
+    return checkpoint
+
+
 def load_checkpoint(
     path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> History:
@@ -71,20 +94,8 @@ def load_checkpoint(
     Returns the history. Raises UserError for a file that isn't there, is no checkpoint, or holds
     another model's.
     """
-    if not path.exists():
-        raise UserError(f"there is no checkpoint {path}. Train first: run without this flag.")
-    try:
-        # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict):
-            raise TypeError("a checkpoint is a dict")
-        found = checkpoint["class"]
-    except Exception as error:  # a wrong file can fail in as many ways as there are files
-        raise UserError(
-            f"{path} is not a checkpoint of this project ({type(error).__name__}). "
-            "Delete it and train again."
-        ) from None
-    wanted = type(model).__name__
+    checkpoint = read_checkpoint(path)
+    found, wanted = checkpoint["class"], type(model).__name__
     try:
         if found != wanted:
             raise ValueError(f"a {found}")

@@ -212,8 +212,13 @@ def _functions(module: ModuleType):
             yield name, thing
         elif isinstance(thing, type):
             for attribute, method in list(vars(thing).items()):
-                if isinstance(method, FunctionType):
+                if isinstance(method, FunctionType) and _is_written_in(module, method):
                     yield f"{name}.{attribute}", method
+
+
+def _is_written_in(module: ModuleType, method: FunctionType) -> bool:
+    """Whether the method stands in the module's file: a dataclass's __init__ does not."""
+    return inspect.unwrap(method).__code__.co_filename == module.__file__
 
 
 def _definition_order(item) -> dict[str, int]:

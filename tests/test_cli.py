@@ -65,6 +65,9 @@ def test_step_and_show_in_each_chapter(name, load_chapter, tmp_path, monkeypatch
         "--rounds": "1",
         "--recipe-epochs": "1",
     }
+    if name == "09_small_llm":
+        text = str(cli.ROOT / "README.md")
+        flags = {"--iterations": "2", "--text": text, "--size": "tiny", "--length": "20"}
     chapter = load_chapter(name)
     with pytest.raises(SystemExit):
         chapter.main(["--help"])

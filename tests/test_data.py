@@ -115,3 +115,24 @@ def test_bulk_batches_are_born_on_the_device_of_the_data():
     loader = data.bulk_loader(dataset, 4, shuffle=True)
     assert [index.device.type for index in loader.sampler] == ["meta"] * 3
     assert [inputs.device.type for (inputs,) in loader] == ["meta"] * 3
+
+
+def test_several_texts_are_read_as_one(tmp_path):
+    for name, text in [("a.txt", "one"), ("b.md", "二")]:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "c.txt").write_text("with a mark", encoding="utf-8-sig")
+    paths = [tmp_path / name for name in ("a.txt", "b.md", "c.txt")]
+    assert data.read_texts(paths) == "one\n二\nwith a mark"
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [(None, "No such file"), (b"", "empty"), (b" \n", "empty"), (b"\xff", "not text in UTF-8")],
+)
+def test_what_is_no_text_is_named(content, problem, tmp_path):
+    path = tmp_path / "a.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=problem) as error:
+        data.read_texts([path])
+    assert str(path) in str(error.value)

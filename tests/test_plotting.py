@@ -19,6 +19,11 @@ def test_a_figure_is_saved_for_reading_and_closed(tmp_path, capsys, monkeypatch)
     assert not plt.get_fignums()
 
 
+def test_each_character_is_made_visible():
+    assert plotting.visible("a b$é") == ["a", "␣", "b", r"\$", "é"]
+    assert plotting.visible("月") == ["□"]
+
+
 def test_show_without_a_display_says_so(tmp_path, capsys):
     fig = plotting.figure(1, 1)
     plotting.finish(fig, tmp_path / "line.png", show=True)

@@ -138,6 +138,27 @@ def test_a_loss_that_is_not_finite_ends_training(loss):
     assert error.value.status == 1
 
 
+def test_iterations_instead_of_epochs(capsys):
+    with Progress(6, 1, unit="iteration", done=2) as progress:
+        for i in progress.batches(range(2, 6)):
+            if i == 4:
+                progress.end_epoch(loss=1.0)
+        progress.end_epoch(loss=0.5)
+    assert progress.history == {"iteration": [4, 6], "loss": [1, 0.5]}
+    assert capsys.readouterr().out.splitlines() == [
+        "   iteration 4/6  loss 1.0000",
+        "   iteration 6/6  loss 0.5000",
+    ]
+    leave_if_stopped(progress.history, 6, "iteration")
+    with pytest.raises(SystemExit):
+        leave_if_stopped(progress.history, 2000, "iteration")
+    assert "Stopped after 6 of 2000 iterations" in capsys.readouterr().out
+    with pytest.raises(UserError, match="in iteration 1:"), Progress(1, 1, "iteration") as progress:
+        for _ in progress.batches([0]):
+            pass
+        progress.end_epoch(loss=math.nan)
+
+
 def test_join_counts_the_epochs_on():
     first = {"epoch": [1, 1.5], "loss": [3, 2]}
     second = {"epoch": [1, 2], "loss": [1, 0]}

@@ -58,6 +58,14 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["line.pt"]
 
 
+def test_a_checkpoint_can_hold_more(tmp_path):
+    path = tmp_path / "line.pt"
+    training.save_checkpoint(path, *model_and_optimizer(), {}, settings={"width": 3}, words="诗")
+    saved = training.read_checkpoint(path)
+    assert (saved["class"], saved["settings"], saved["words"]) == ("Line", {"width": 3}, "诗")
+    training.load_checkpoint(path, Line())
+
+
 def test_using_a_model_leaves_the_random_numbers_alone(tmp_path):
     path = tmp_path / "line.pt"
     model, optimizer = model_and_optimizer()
