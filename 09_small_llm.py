@@ -61,7 +61,7 @@ SIZES = {
     "small": Settings(4, 4, 96, 128, batch_size=6, iterations=2800, lr=4e-3),
     # for a GPU, and a text of a million characters
     "medium": Settings(6, 6, 384, 256, batch_size=64, iterations=5000, lr=1e-3, dropout=0.2),
-    # for a GPU with 8 GB, and a text of many millions
+    # for a GPU with 8 GB (reckoned, not measured), and a text of many millions
     "large": Settings(12, 12, 768, 512, batch_size=16, iterations=10000, lr=4e-4, dropout=0.2),
 }
 
@@ -90,7 +90,7 @@ def decode(codes: torch.Tensor, vocabulary: str) -> str:
 
 
 def split(codes: torch.Tensor, context: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """All but the last tenth, to learn from; and that tenth, never seen in training: the test."""
+    """All but the last tenth, to learn from; and that tenth, held out to test with."""
     held_out = len(codes) // 10
     if held_out <= context:
         raise cli.UserError(
@@ -104,11 +104,9 @@ def split(codes: torch.Tensor, context: int) -> tuple[torch.Tensor, torch.Tensor
 def cut_windows(
     codes: torch.Tensor, starts: torch.Tensor, context: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (N,), starts (B,) -> x and y, both (B, T): y is what follows each character of x.
-
-    unfold is a view of all windows that there are: nothing is copied before [starts].
-    """
-    windows = codes.unfold(0, context + 1, 1)[starts]  # (B, T + 1)
+    """Codes (N,), starts (B,) -> x and y, both (B, T): y is what follows each character of x."""
+    places = starts[:, None] + torch.arange(context + 1, device=codes.device)  # (B, T + 1)
+    windows = codes[places]  # all windows at once
     return windows[:, :-1], windows[:, 1:]
 
 
@@ -117,7 +115,7 @@ def draw_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Windows that begin anywhere: x and y (B, T). Of several processes, each takes its share."""
     starts = torch.randint(len(codes) - settings.context, (settings.batch_size,))
-    starts = starts[rank::processes].to(codes.device, non_blocking=True)
+    starts = starts[rank::processes].to(codes.device)
     return cut_windows(codes, starts, settings.context)
 
 
@@ -152,7 +150,8 @@ def attention(
     own: the better they fit, the more of that place's value it takes.
     """
     T, D = q.shape[-2:]
-    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # (…, T, T): row asks, column answers
+    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # (…, T, T): row asks, column answers;
+    # the root keeps them about as large whatever D is
     future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(diagonal=1)
     scores = scores.masked_fill(future, -math.inf)  # or it would read what it is to predict
     weights = scores.softmax(dim=-1)  # each row adds up to 1
@@ -171,8 +170,8 @@ class CausalSelfAttention(torch.nn.Module):
     def split_heads(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Each head's queries, keys and values, all in one product: (B, T, C) -> 3 (B, H, T, D)."""
         B, T, C = x.shape
-        qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)
-        return qkv.permute(2, 0, 3, 1, 4).unbind()
+        q, k, v = self.qkv(x).split(C, dim=-1)  # (B, T, C) each
+        return tuple(part.view(B, T, self.heads, -1).transpose(1, 2) for part in (q, k, v))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, C) -> (B, T, C), with torch's own attention: the same, but faster."""
@@ -264,7 +263,8 @@ def make_optimizer(model: torch.nn.Module, lr: float) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": 0.1},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=True)
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps", "xpu")  # in one go
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=fused)
 
 
 def learning_rate(iteration: int, settings: Settings) -> float:
@@ -291,7 +291,9 @@ def train(
 
     The history holds what it says and, as "loss", the mean loss of the batches since it was asked.
     """
-    bf16 = torch.autocast(codes.device.type, torch.bfloat16, enabled=codes.device.type == "cuda")
+    kind = codes.device.type
+    fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = torch.autocast(kind, torch.bfloat16, enabled=fast)
     every = max(1, settings.iterations // 10)
     loss_sum, batches = torch.zeros((), device=codes.device), 0
     with Progress(settings.iterations, 1, unit="iteration", done=first) as progress:
@@ -323,7 +325,7 @@ def evaluate(model: torch.nn.Module, codes: torch.Tensor, context: int) -> float
     starts = torch.arange(0, len(codes) - context, context, device=codes.device)
     losses = []
     with torch.no_grad():
-        for part in starts.split(64):
+        for part in starts.split(32):
             x, y = cut_windows(codes, part, context)
             losses.append(cross_entropy(model(x), y) * len(part))
     return torch.stack(losses).sum().item() / len(starts)
@@ -357,18 +359,45 @@ def generate(
 
 
 # %% Several processes: each takes a share of every batch
-def join_processes() -> tuple[int, int]:
+def join_processes(device: str) -> tuple[int, int]:
     """This process's number, and how many torchrun has started; 0 and 1 without torchrun.
 
-    Number 0 alone speaks.
+    Number 0 alone speaks. Each has a GPU of its own where there are GPUs, unless `device` is cpu.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if device == "auto" and not torch.cuda.is_available():
+        device = "cpu"
+    if device == "cpu":
+        torch.distributed.init_process_group("gloo")
+    else:
+        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if device not in ("auto", "cuda") or number >= gpus:
+            raise cli.UserError(
+                f"torchrun shares out the GPUs, and there are {gpus}: choose --device cpu or cuda, "
+                "and no more processes than GPUs."
+            )
+        torch.cuda.set_device(number)  # what "cuda" means from here on
+        torch.distributed.init_process_group("nccl")
     rank = torch.distributed.get_rank()
     if rank > 0:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
     return rank, torch.distributed.get_world_size()
+
+
+def compiled(model: GPT, codes: torch.Tensor) -> torch.nn.Module:
+    """The model with its forward translated by torch.compile: it is tried on a text (T,).
+
+    Raises UserError where that doesn't work, for want of a compiler for C++, say.
+    """
+    translated = torch.compile(model)
+    try:
+        translated(codes[None]).sum().backward()
+    except Exception as error:  # it has many ways to fail
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
+    model.zero_grad()
+    return translated
 
 
 # %% Draw what it learned
@@ -483,11 +512,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv=None):
     """Returns the trained model, its vocabulary and its history; with --prompt, the text."""
     args = make_parser().parse_args(argv)
-    rank, processes = join_processes()
-    device, about_device = pick_device(args.device)
-    if processes > 1 and device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+    rank, processes = join_processes(args.device)
+    shared = processes > 1 and not torch.cuda.is_available()  # only CPU and CUDA can share
+    device, about_device = pick_device("cpu" if shared else args.device)
     checkpoint = args.output_dir / "09_small_llm.pt"
     if args.prompt is not None:
         model, vocabulary, settings = read_model(checkpoint)
@@ -516,6 +543,7 @@ def main(argv=None):
         model = GPT(len(vocabulary), settings)
     codes = encode(text, vocabulary).to(device)
     learn, held_out = split(codes, settings.context)
+    tested = held_out[:100_000]  # of a long text, more would take longer and tell the same
     if settings.batch_size % processes:
         raise cli.UserError(
             f"a batch of {settings.batch_size} can't be shared evenly by {processes} processes. "
@@ -546,7 +574,7 @@ def main(argv=None):
     step("The stupidest model: which character follows which, counted")
     uniform = math.log(len(vocabulary))
     bigram = Bigram(learn.cpu(), len(vocabulary))
-    bigram_loss = evaluate(bigram, held_out.cpu(), settings.context)
+    bigram_loss = evaluate(bigram, tested.cpu(), settings.context)
     babble = generate(bigram, codes[:1].cpu(), 150, settings.context, seed=args.seed)
     print(f"   who knows nothing:   loss {uniform:.4f} nats per character, ln({len(vocabulary)})")
     print(f"   who knows the table: loss {bigram_loss:.4f}, and writes")
@@ -576,13 +604,14 @@ def main(argv=None):
     def look(i: int) -> dict[str, float]:
         nonlocal seconds_looking
         start = time.perf_counter()
-        if i == 0 or (i >= s.iterations / 2 and not any(samples)):
+        midway = i >= s.iterations / 2 and not any(i > 0 for i in samples)
+        if i == 0 or midway:
             samples[i] = write(model, vocabulary, text[0], 150, args)
-        held_out_loss = evaluate(model, held_out, s.context)
+        held_out_loss = evaluate(model, tested, s.context)
         seconds_looking += time.perf_counter() - start
         return {"held_out": held_out_loss}
 
-    learner = torch.compile(model) if args.compile else model
+    learner = compiled(model, learn[: s.context]) if args.compile else model
     if processes > 1:
         learner = DistributedDataParallel(learner)
     start = time.perf_counter()
@@ -590,7 +619,7 @@ def main(argv=None):
     look = look if rank == 0 else lambda i: {}
     new = train(learner, optimizer, learn, settings, look, first, *share)
     seconds = time.perf_counter() - start - seconds_looking
-    if processes > 1:
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     if rank > 0:
         return model, vocabulary, new

@@ -486,7 +486,44 @@ def test_writing_leaves_the_random_numbers_alone(chapter, sharp):
 def test_without_torchrun_there_is_one_process(chapter, monkeypatch):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "7")  # another program's
-    assert chapter.join_processes() == (0, 1)
+    assert chapter.join_processes("auto") == (0, 1)
+
+
+def test_more_processes_than_gpus(chapter, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for device in ("auto", "cuda", "cuda:0", "mps"):
+        with pytest.raises(UserError, match="there are 2: choose --device cpu or cuda"):
+            chapter.join_processes(device)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_compiled_is_tried_before_training(works, chapter, monkeypatch):
+    """The compiler itself takes too long for a test: this one compiles nothing, or fails."""
+    calls = []
+
+    def compile(model):
+        def translated(x):
+            calls.append(x)
+            if not works:
+                raise RuntimeError("no C++ compiler\nand more")
+            return model(x)
+
+        return translated
+
+    monkeypatch.setattr(torch, "compile", compile)
+    model = chapter.GPT(10, chapter.Settings(1, 1, 8, 4, 2, 3, 1e-3))
+    if works:
+        chapter.compiled(model, torch.arange(4))
+        assert calls[0].tolist() == [[0, 1, 2, 3]]
+        assert all(p.grad is None for p in model.parameters())
+    else:
+        with pytest.raises(
+            UserError, match=r"--compile does not work here: no C\+\+ compiler. Leave"
+        ):
+            chapter.compiled(model, torch.arange(4))
 
 
 HALVES = """
@@ -497,7 +534,7 @@ chapter = sys.modules["chapter"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(chapter)
 chapter.SIZES["small"] = settings = chapter.Settings(2, 2, 16, 8, 4, 5, 1e-2)
 
-rank, processes = chapter.join_processes()
+rank, processes = chapter.join_processes("cpu")
 torch.manual_seed(0)
 codes = torch.randint(10, (100,))
 model = chapter.GPT(10, settings)
@@ -514,7 +551,7 @@ for half, whole in zip(model.parameters(), alone.parameters()):
     torch.testing.assert_close(half.grad, whole.grad)
 print("the gradients are equal")
 
-chapter.join_processes = lambda: (rank, processes)
+chapter.join_processes = lambda device: (rank, processes)
 chapter.main(["--text", "text.txt", "--output-dir", "two", "--device", "cpu"])
 """
 
@@ -545,7 +582,7 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, quick, tmp_
 
 
 def test_a_batch_that_cannot_be_shared(chapter, quick, monkeypatch, fails):
-    monkeypatch.setattr(chapter, "join_processes", lambda: (0, 3))
+    monkeypatch.setattr(chapter, "join_processes", lambda device: (0, 3))
     message = fails(lambda flags: quick(*flags), [])
     assert "a batch of 4" in message and "3 processes" in message
 
