@@ -414,7 +414,7 @@ def rung_numbers(text: str) -> list[str]:
 def about_machine(device: torch.device) -> dict[str, str]:
     """What the figures depend on."""
     processor = platform.processor() or platform.machine()
-    if hasattr(torch.cpu, "get_capabilities"):  # from torch 2.11 on
+    if hasattr(torch.cpu, "get_capabilities"):  # not in every torch that will do
         processor = torch.cpu.get_capabilities().get("cpu_name", processor)
     machine = {
         "processor": processor,
