@@ -268,7 +268,7 @@ def detours(once: TensorDataset, device: torch.device, seed: int) -> list[Rung]:
         compiled.model.compile()
         compiled.train([batch, last])
     except Exception as error:  # without a C++ compiler, for one; it has many ways to say so
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = cli.first_line(error)
         print(f"   torch.compile does not work here, and is left out: {reason}")
         return [bf16]
     print(f"   torch.compile took {now(device) - start:.0f} s")

@@ -394,7 +394,7 @@ def compiled(model: GPT, codes: torch.Tensor) -> torch.nn.Module:
     try:
         translated(codes[None]).sum().backward()
     except Exception as error:  # it has many ways to fail
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = cli.first_line(error)
         raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
     model.zero_grad()
     return translated

@@ -152,6 +152,11 @@ def expand(paths: list[Path]) -> list[Path]:
     return expanded
 
 
+def first_line(error: Exception) -> str:
+    """What the error says in its first line; its kind, where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def path_for_people(path: Path) -> str:
     """The path as short as the working directory allows: outputs/figure.png."""
     try:

@@ -75,11 +75,7 @@ def check_table(path: Path) -> None:
     Expected are two rows of finite numbers or more, all of one length: inputs and a label.
     Empty lines and comments from # on are passed over.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise UserError(f"cannot read {path}: {reason}. Expected a CSV file of numbers.") from None
+    lines = _read_text(path, expected="a CSV file of numbers").split("\n")
     columns, rows = None, 0
     for number, line in enumerate(lines, start=1):
         content = line.split("#")[0].strip()
@@ -122,14 +118,18 @@ def read_texts(paths: list[Path]) -> str:
     """The files' texts in UTF-8, one after the other. Raises UserError for what is no such text."""
     texts = []
     for path in paths:
-        try:
-            texts.append(path.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            raise UserError(f"cannot read {path}: {reason}. Expected text in UTF-8.") from None
+        texts.append(_read_text(path, expected="text in UTF-8"))
         if not texts[-1].strip():
             raise UserError(f"{path} is empty. Expected a text to learn from.")
     return "\n".join(texts)
+
+
+def _read_text(path: Path, expected: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise UserError(f"cannot read {path}: {reason}. Expected {expected}.") from None
 
 
 def workers_can_start() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from examiner import Examiner
 
 from common.device import pick_device
@@ -20,6 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
+
+
+def parameters(model: torch.nn.Module) -> torch.Tensor:
+    """All that the model has learned, in one row."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def pytest_addoption(parser):

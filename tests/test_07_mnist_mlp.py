@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torchvision
-from conftest import needs_cuda
+from conftest import needs_cuda, parameters
 from handwriting import draw
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -57,10 +57,6 @@ def trained(chapter, default_run):
 def quiet(main, *flags):
     with contextlib.redirect_stdout(io.StringIO()):
         return main([str(flag) for flag in flags])
-
-
-def parameters(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 # The whole chapter

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import needs_cuda
+from conftest import needs_cuda, parameters
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -43,10 +43,6 @@ def short_run(run_chapter, tmp_path_factory):
     assert done.stderr == ""
     numbers = json.loads((folder / "numbers.json").read_text())
     return SimpleNamespace(text=done.stdout, folder=folder, numbers=numbers)
-
-
-def parameters(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def few_digits(n=200):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import needs_cuda
+from conftest import needs_cuda, parameters
 from PIL import Image
 from torch.nn import functional as F
 
@@ -57,10 +57,6 @@ def quick(chapter, small, monkeypatch, tmp_path):
 def make_model(chapter, settings, vocabulary_size=10, seed=0):
     torch.manual_seed(seed)
     return chapter.GPT(vocabulary_size, settings)
-
-
-def parameters(model):
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 # The whole chapter

@@ -86,6 +86,11 @@ def test_step_and_show_in_each_chapter(name, load_chapter, tmp_path, monkeypatch
     assert (tmp_path / f"{name}.png").exists()
 
 
+def test_the_first_line_of_an_error():
+    assert cli.first_line(RuntimeError("\nno compiler\nand more")) == "no compiler"
+    assert cli.first_line(ValueError()) == "ValueError"
+
+
 def test_windows_wildcards_are_expanded(tmp_path):
     for name in ("a.png", "b.png", "c.jpg", "d[1].png"):
         (tmp_path / name).touch()
