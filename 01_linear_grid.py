@@ -45,7 +45,9 @@ def grid_search(xy_data: np.ndarray, ws: np.ndarray) -> tuple[list[float], list[
     return w_list, mse_list
 
 
-def grid_search_by_broadcasting(x_data, y_data, ws: np.ndarray) -> np.ndarray:
+def grid_search_by_broadcasting(
+    x_data: np.ndarray, y_data: np.ndarray, ws: np.ndarray
+) -> np.ndarray:
     """The same without a loop: points (N,), (N,) and weights (W,) -> errors (W,)."""
     y_pred = forward(x_data, ws[:, np.newaxis])  # (N,) with (W, 1) makes (W, N)
     return loss(y_data, y_pred).mean(axis=1)
@@ -57,10 +59,13 @@ def gradient(x_data: np.ndarray, y_data: np.ndarray, w: float) -> float:
     return (2 * x_data * (forward(x_data, w) - y_data)).mean()
 
 
-def gradient_descent(x_data, y_data, w: float, lr: float, epochs: int) -> tuple[float, History]:
-    """Step against the gradient `epochs` times; returns the last w, and w and loss before steps."""
+def gradient_descent(
+    x_data: np.ndarray, y_data: np.ndarray, w: float, lr: float, epochs: int
+) -> tuple[float, History]:
+    """Step against the gradient `epochs` times; the last w, and w and loss before each step."""
+    # Steps that are too long overflow: Progress says so in words.
     with Progress(epochs) as progress, np.errstate(over="ignore", invalid="ignore"):
-        for _ in progress.epochs():
+        for epoch in progress.epochs():
             mse = loss(y_data, forward(x_data, w)).mean()
             progress.end_epoch(loss=mse, w=w)
             w = w - lr * gradient(x_data, y_data, w)
@@ -68,7 +73,9 @@ def gradient_descent(x_data, y_data, w: float, lr: float, epochs: int) -> tuple[
 
 
 # %% A line with an intercept
-def error_surface(x_data, y_data, ws: np.ndarray, bs: np.ndarray) -> np.ndarray:
+def error_surface(
+    x_data: np.ndarray, y_data: np.ndarray, ws: np.ndarray, bs: np.ndarray
+) -> np.ndarray:
     """Mean squared error of w x + b for every pair: weights (W,), intercepts (B,) -> (B, W)."""
     y_pred = forward(x_data, ws[:, np.newaxis]) + bs[:, np.newaxis, np.newaxis]  # (B, W, N)
     return loss(y_data, y_pred).mean(axis=-1)
@@ -114,7 +121,7 @@ def main(argv=None):
     ws = np.arange(0.0, 10.0, 0.1)  # (100,)
     w_list, mse_list = grid_search(xy_data, ws)
     best = w_list[np.argmin(mse_list)]
-    print(f"   {len(w_list)} errors, the lowest {min(mse_list):.4f} at w = {best:.1f}")
+    print(f"   {len(w_list)} weights, the lowest error {min(mse_list):.4f} at w = {best:.1f}")
 
     step("The same without loops, by broadcasting")
     broadcast = grid_search_by_broadcasting(x_data, y_data, ws)
@@ -127,8 +134,10 @@ def main(argv=None):
     bs = np.arange(-4.0, 6.01, 0.1)  # (101,)
     surface = error_surface(x_data, y_data + 1, ws, bs)
     b_index, w_index = np.unravel_index(surface.argmin(), surface.shape)
-    print(f"   {surface.size:,} errors, the lowest at w = {ws[w_index]:.1f}, b = {bs[b_index]:.1f}")
+    w_there, b_there = ws[w_index], bs[b_index]
+    print(f"   {surface.size:,} pairs, the lowest error at w = {w_there:.1f}, b = {b_there:.1f}")
 
+    step("What was learned")
     fig = draw(w_list, mse_list, history, ws, bs, surface, args.show)
     plotting.finish(fig, args.output_dir / "01_linear_grid.png", args.show)
     print(f"Best on the grid: w = {best:.1f}")

@@ -36,18 +36,21 @@ def forward(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 
 
 def loss(y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The squared error, in the shape of y_pred."""
+    """The squared error, in the shape of y_pred, which stands first as in torch's criteria."""
     return (y_pred - y) ** 2
 
 
 # %% Train: update after every sample · 使用案例
 def train_per_sample(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
-    """Change w (1, 1) in place after each of the points (N, 2); w and loss before each epoch."""
+    """Change w (1, 1) in place after each of the points (N, 2).
+
+    Returns w before each epoch, and the sum of the losses met on the way.
+    """
     with Progress(epochs) as progress:
-        for _ in progress.epochs():
+        for epoch in progress.epochs():
             w_before, loss_sum = w.item(), 0.0
             for x, y in xy_data:
-                l = loss(forward(x, w), y)  # the graph grows as this line calculates
+                l = loss(forward(x, w), y)  # (1, 1); the graph grows as this line calculates
                 l.backward()  # walks the graph back and adds to w.grad
                 with torch.no_grad():
                     w -= lr * w.grad  # backward() itself never changes w
@@ -59,12 +62,16 @@ def train_per_sample(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: 
 
 # %% Train: update on the sum
 def train_on_sum(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
-    """Change w (1, 1) in place once per epoch, by the gradient of the sum over all points."""
+    """Change w (1, 1) in place once per epoch, by the gradient of the sum over all points (N, 2).
+
+    Returns w and the summed loss before each update.
+    """
     with Progress(epochs) as progress:
-        for _ in progress.epochs():
+        for epoch in progress.epochs():
             w_before, l_sum = w.item(), 0
             for x, y in xy_data:
-                l_sum = l_sum + loss(forward(x, w), y)  # tensors: one graph holds all the points
+                l = loss(forward(x, w), y)
+                l_sum += l  # tensors: one graph holds all the points
             l_sum.backward()
             with torch.no_grad():
                 w -= lr * w.grad
@@ -123,9 +130,12 @@ def recorded_update() -> str:
     return ""
 
 
-# %% Only a scalar can call backward · 标量
+# %% Only a single number can call backward · 标量
 def backward_of_a_vector() -> str:
-    """What torch says when a result of three numbers calls backward."""
+    """What torch says when a result of three numbers calls backward.
+
+    A single number will do in any shape: the losses above are (1, 1).
+    """
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     try:
         (x * 2).backward()
@@ -149,11 +159,11 @@ def draw(xy_data: torch.Tensor, per_sample: History, on_sum: History, show: bool
         (right, on_sum, plotting.GREEN, "An update on the sum: one larger step per epoch"),
     ]:
         w = torch.tensor(history["w"])
-        axes.plot(ws, loss_sum(ws), color=plotting.BLUE, label="loss, summed over the points")
+        axes.plot(ws, loss_sum(ws), color=plotting.BLUE, label="summed over the points")
         axes.plot(w, loss_sum(w), "o", color=color, label="where each epoch starts")
         axes.set(title=title, xlabel="w", xlim=(0.9, 2.3), ylim=(-0.8, 17))
         axes.legend()
-    left.set_ylabel("loss")
+    left.set_ylabel("summed squared error")
     return fig
 
 
@@ -180,8 +190,8 @@ def main(argv=None):
     per_sample = train_per_sample(xy_data, w, args.lr, args.epochs)
 
     step("Train by hand, with one update per epoch, on the sum")
-    w_of_sum = torch.tensor([[1.0]], requires_grad=True, device=device)
-    on_sum = train_on_sum(xy_data, w_of_sum, args.lr, epochs_done(per_sample))
+    w_on_sum = torch.tensor([[1.0]], requires_grad=True, device=device)
+    on_sum = train_on_sum(xy_data, w_on_sum, args.lr, epochs_done(per_sample))
 
     step("Calculating builds a graph; backward walks it from the result to w")
     l = loss(forward(x_data[0], w), y_data[0])
@@ -210,16 +220,17 @@ def main(argv=None):
     print("   An update is no part of the model. Outside no_grad, torch refuses it:")
     print(f"   {recorded_update()}")
 
-    step("Only a scalar can call backward")
+    step("Only a single number can call backward")
     print(f"   (2 x).backward(): {backward_of_a_vector()}")
 
+    step("What was learned")
     fig = draw(xy_data.cpu(), per_sample, on_sum, args.show)
     plotting.finish(fig, args.output_dir / "02_autograd_linear.png", args.show)
     print(f"Update per sample: w = {w.item():.4f}")
-    print(f"Update on the sum: w = {w_of_sum.item():.4f}")
+    print(f"Update on the sum: w = {w_on_sum.item():.4f}")
     leave_if_stopped(per_sample, args.epochs)
     leave_if_stopped(on_sum, args.epochs)
-    return w.item(), w_of_sum.item()
+    return w.item(), w_on_sum.item()
 
 
 if __name__ == "__main__":

@@ -147,15 +147,17 @@ def main(argv=None):
     print(f"Device: {about_device}")
 
     step("Three points on the line y = 2 x, as columns")
+    # Linear wants a row for each sample and a column for each of its inputs.
     x_data = torch.tensor([[1.0], [2.0], [3.0]], device=device)  # (3, 1)
-    y_data = torch.tensor([[2.0], [4.0], [6.0]], device=device)
+    y_data = torch.tensor([[2.0], [4.0], [6.0]], device=device)  # (3, 1)
+    print(f"   x {tuple(x_data.shape)}, y {tuple(y_data.shape)}")
 
     step("The model knows its parameters by name")
     model = LinearModel().to(device)
     for name, parameter in model.named_parameters():
         print(f"   {name:13} {tuple(parameter.shape)!s:6} = {parameter.item():.4f}")
 
-    step(f"Train: forward, loss, zero_grad, backward, step, {args.epochs} times")
+    step(f"Train for {args.epochs:,} epochs: forward, loss, zero_grad, backward, step")
     criterion, optimizer = loss_and_optimizer(model, args.lr)
     history = train(model, criterion, optimizer, x_data, y_data, args.epochs)
 
@@ -177,12 +179,14 @@ def main(argv=None):
     for name, values in losses.items():
         print(f"   {name:10} loss {values[-1]:.2e}")
 
+    step("What was learned")
     fig = draw(x_data.cpu(), y_data.cpu(), history, (w, b), losses, args.show)
     plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)
     with torch.no_grad():
         print(f"Prediction for x = 4: {model(torch.tensor([[4.0]], device=device)).item():.4f}")
     leave_if_stopped(history, args.epochs)
     if stopped:
+        print(f"Stopped after {len(losses)} of {len(OPTIMIZERS)} optimizers.")
         raise SystemExit(cli.STOPPED_BY_CTRL_C)
     return model, history
 

@@ -27,6 +27,7 @@ from common.progress import History, leave_if_stopped
 # %% Pictures that come with their classes · torchvision
 def first_digits(root: Path, count: int = 10) -> tuple[list, list[int]]:
     """The first pictures of MNIST's training set, and the classes that they belong to."""
+    # download=True fetches only what isn't there.
     train_set = torchvision.datasets.MNIST(root, train=True, download=True)
     pictures, labels = zip(*(train_set[i] for i in range(count)), strict=True)
     return list(pictures), list(labels)
@@ -70,17 +71,13 @@ def loss_and_optimizer(
     return criterion, optimizer
 
 
-def boundary(model: torch.nn.Module) -> float:
-    """The x at which the probability is 0.5, where w x + b = 0."""
-    return (-model.linear.bias / model.linear.weight).item()
-
-
 # %% Better without the sigmoid: BCEWithLogitsLoss
 def loss_and_gradient(logit: float, y: float, from_logit: bool) -> tuple[float, float]:
     """The loss of sigmoid(logit) where y is true, and its gradient by the logit.
 
     With `from_logit` by BCEWithLogitsLoss, which never forms the probability, so that none can be
-    rounded to 0 or 1; else by a sigmoid and BCELoss. The exact gradient is sigmoid(logit) - y.
+    rounded to 0 or 1; else by a sigmoid and BCELoss, which cuts logarithms off at -100. The exact
+    gradient is sigmoid(logit) - y.
     """
     z = torch.tensor(logit, requires_grad=True)
     y = torch.tensor(y)
@@ -93,6 +90,11 @@ def loss_and_gradient(logit: float, y: float, from_logit: bool) -> tuple[float, 
 
 
 # %% Draw
+def boundary(model: torch.nn.Module) -> float:
+    """The x at which the probability is 0.5, where w x + b = 0."""
+    return (-model.linear.bias / model.linear.weight).item()
+
+
 def draw(pictures, labels, x_data, y_data, model, history: History, show: bool):
     """The figure: a row of digits; the curve among the data, with its boundary; the loss."""
     fig = plotting.figure(10, 5.6, show)
@@ -142,11 +144,11 @@ def main(argv=None):
     print(f"   F.sigmoid in forward:       {cli.numbers(model(x_data), 6)}")
     print(f"   nn.Sigmoid as an attribute: {cli.numbers(with_layer(x_data), 6)}")
 
-    step(f"Train for {args.epochs} epochs, with the loop of chapter 3")
+    step(f"Train for {args.epochs:,} epochs, with the loop of chapter 3")
     criterion, optimizer = loss_and_optimizer(model, args.lr)
     history = training.full_batch(model, criterion, optimizer, x_data, y_data, args.epochs)
 
-    step("The same loss from the number before the sigmoid: BCEWithLogitsLoss")
+    step("The same loss from the number before the sigmoid, the logit: BCEWithLogitsLoss")
     with torch.no_grad():
         pair = criterion(model(x_data), y_data)
         logits = torch.nn.BCEWithLogitsLoss(reduction="sum")(model.linear(x_data), y_data)
@@ -156,7 +158,9 @@ def main(argv=None):
         loss, gradient = loss_and_gradient(200.0, 0.0, from_logit)
         print(f"   {name} loss {loss:g}, gradient {gradient:g}")
 
-    fig = draw(pictures, labels, x_data.cpu(), y_data.cpu(), model.cpu(), history, args.show)
+    step("What was learned")
+    model, x_data, y_data = model.cpu(), x_data.cpu(), y_data.cpu()  # to be drawn
+    fig = draw(pictures, labels, x_data, y_data, model, history, args.show)
     plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
     print(f"Even odds after {boundary(model):.2f} hours")
     with torch.no_grad():

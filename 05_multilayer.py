@@ -1,7 +1,8 @@
 """Chapter 5 · Eight inputs and hidden layers · 高维度数据输入的处理 · 多个隐藏层的神经网络
 
 You will learn to bring a table from NumPy to torch, to scale it, to hold a part of it back for an
-honest test, and to put layers one upon the other. Real data: who of 768 women has diabetes?
+honest test, and to put layers one upon the other. Real data: 768 women, and which of them were
+diagnosed with diabetes within five years.
 
     python 05_multilayer.py
     python 05_multilayer.py --epochs 10000    the deep network learns its part by heart
@@ -70,9 +71,10 @@ def three_ways(xy: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     return x, y, same_y
 
 
-def split(xy: np.ndarray, every: int = 5) -> tuple[np.ndarray, np.ndarray]:
+# %% Hold a part back, and scale
+def split(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows (N, 9) to train on, and each fifth one, held out: the model never learns from it."""
-    held_out = np.arange(len(xy)) % every == 0
+    held_out = np.arange(len(xy)) % 5 == 0
     return xy[~held_out], xy[held_out]
 
 
@@ -90,8 +92,8 @@ def loss_and_optimizer(
 ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """Cross entropy, which chapter 7 takes to pieces, and gradient descent.
 
-    BCELoss takes one probability; for two scores it is CrossEntropyLoss, and as labels it wants
-    the number of the class: (N,), int64.
+    BCELoss judges one probability per row. Two scores per row need CrossEntropyLoss, whose labels
+    are the numbers of the classes: (N,), int64.
     """
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
@@ -115,13 +117,14 @@ def draw(histories: dict[str, History], always_no: float, show: bool):
     ):
         epochs = history["epoch"]
         left.plot(epochs, history["loss"], color=color, label=name)
-        right.plot(epochs, history["training"], ":", color=color, lw=1.5, label=f"{name}, training")
-        right.plot(epochs, history["held out"], color=color, lw=1.5, label=f"{name}, held out")
+        for part, dashes in [("training", ":"), ("held-out", "-")]:
+            style = {"color": color, "lw": 1.5, "label": f"{name}, {part} part"}
+            right.plot(epochs, history[f"{part} accuracy"], dashes, **style)
     left.set(title="Training loss", xlabel="epoch", ylabel="cross entropy (nats)")
     left.legend()
-    right.axhline(always_no, color=plotting.GREY, ls="--", label='always "no", held out')
-    right.set(title="Accuracy on both parts", xlabel="epoch", ylabel="accuracy", ylim=(0.55, 0.9))
-    right.legend(loc="upper right", fontsize=8, ncols=2)
+    right.axhline(always_no, color=plotting.GREY, ls="--", label='always "no", held-out part')
+    right.set(title="Accuracy on both parts", xlabel="epoch", ylabel="accuracy", ylim=(0.55, 1))
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8, ncols=2)
     return fig
 
 
@@ -152,10 +155,9 @@ def main(argv=None):
         print(f"   {code:27} {tuple(tensor.shape)!s:9} begins {cli.numbers(tensor[0])}")
     before = train_rows[0, -1]
     train_rows[0, -1] = 99  # who notices?
-    print(
-        f"   99 written into xy: unsqueeze(1) begins {y_train[0].item():g}, it shares the memory;"
-    )
-    print(f"   {'[-1]':18} begins {same_y[0].item():g}, it is a copy")
+    print("   after 99 has been written into the first row of the table:")
+    print(f"   xy[:, -1] and unsqueeze(1)  begins {y_train[0].item():g}, it shares the memory")
+    print(f"   xy[:, [-1]]                 begins {same_y[0].item():g}, it is a copy")
     train_rows[0, -1] = before
 
     step("Every column is brought to mean 0 and deviation 1")
@@ -169,14 +171,14 @@ def main(argv=None):
 
     histories, epochs = {}, args.epochs
     for name, model in {"one layer": PlainModel(), "three layers": DeepModel()}.items():
-        step(f"Train {name}: {epochs} epochs on {len(x_train)} women")
+        step(f"Train {name} for {epochs:,} epochs, on {len(x_train)} women")
         model = model.to(device)
         criterion, optimizer = loss_and_optimizer(model, args.lr)
 
-        def both_accuracies(model=model):
+        def both_accuracies(model=model):  # this round's
             return {
-                "training": accuracy(model, x_train, labels_train),
-                "held out": accuracy(model, x_held_out, labels_held_out),
+                "training accuracy": accuracy(model, x_train, labels_train),
+                "held-out accuracy": accuracy(model, x_held_out, labels_held_out),
             }
 
         histories[name] = training.full_batch(
@@ -184,13 +186,15 @@ def main(argv=None):
         )
         epochs = epochs_done(histories[name])  # a Ctrl-C counts for both
 
+    step("What was learned")
     fig = draw(histories, always_no, args.show)
     plotting.finish(fig, args.output_dir / "05_multilayer.png", args.show)
+    # How much chance alone moves a share of so few: the binomial distribution's deviation.
     give_or_take = math.sqrt(always_no * (1 - always_no) / len(x_held_out))
     print(f"Accuracy on {len(x_held_out)} women held out, give or take {give_or_take:.2f}:")
     print(f'   always "no"  {always_no:.4f}')
     for name, history in histories.items():
-        print(f"   {name:12} {history['held out'][-1]:.4f}")
+        print(f"   {name:12} {history['held-out accuracy'][-1]:.4f}")
     for history in histories.values():
         leave_if_stopped(history, args.epochs)
     return histories, always_no

@@ -45,8 +45,8 @@ def shuffled(samples: int, epochs: int, seed: int) -> list[list[int]]:
 def seconds_per_epoch(dataset: Dataset, batch_size: int, num_workers: int) -> float:
     """How long one pass over the data takes, nothing done with it, worker processes included.
 
-    Where workers are spawned (macOS, Windows) each imports the script anew: without the last
-    lines of this file, the __main__ guard, each would start workers of its own.
+    Where workers are not forked (macOS, Windows, Linux from Python 3.14 on) each imports the
+    script anew. The last lines of this file, the __main__ guard, keep it from training there, too.
     """
     start = time.perf_counter()
     for _ in DataLoader(dataset, batch_size=batch_size, shuffle=True, num_workers=num_workers):
@@ -62,6 +62,7 @@ class MyDataset(Dataset):
         xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")
         self.len = xy.shape[0]
         x_train = torch.from_numpy(xy[:, :-1])  # (N, C)
+        # Clamped, or a column of equal numbers would be divided by 0.
         self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0).clamp(min=1e-6)
         self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)
 
@@ -77,7 +78,7 @@ class MyDataset(Dataset):
 # %% Train with it · 使用dataloader进行训练
 def make_model(inputs: int) -> torch.nn.Module:
     """One hidden layer of 16, and the score for "yes": (N, inputs) -> (N, 1)."""
-    return torch.nn.Sequential(
+    return torch.nn.Sequential(  # one layer after the other; it brings its own forward
         torch.nn.Linear(inputs, 16), torch.nn.Sigmoid(), torch.nn.Linear(16, 1)
     )
 
@@ -92,6 +93,7 @@ def train(
 ) -> tuple[History, list[float]]:
     """Mini-batch gradient descent. Returns the mean loss of each epoch, and each batch's loss."""
     losses = []
+    # One thread: for so small a network a second core is only waited for.
     with one_thread(), Progress(epochs, len(train_loader)) as progress:
         for epoch in progress.epochs():
             loss_sum, samples = 0.0, 0
@@ -110,15 +112,6 @@ def train(
                 samples += len(labels)
             progress.end_epoch(loss=loss_sum / samples)
     return progress.history, losses
-
-
-def check_labels(y_train: torch.Tensor, path: Path) -> None:
-    """Raise UserError unless all labels (N, 1) are 0 or 1, as "no" and "yes" need them."""
-    others = y_train[(y_train != 0) & (y_train != 1)]
-    if len(others):
-        raise cli.UserError(
-            f"{path}: the last column should hold labels 0 and 1, got {others[0].item():g}."
-        )
 
 
 # %% Draw
@@ -150,7 +143,13 @@ def draw(full: History, mini: History, losses: list[float], batch_size: int, sho
 def main(argv=None):
     """Returns the histories of full batch and mini-batches."""
     parser = cli.parser(__doc__, epochs=100, lr=0.01, batch_size=2, device=True)
-    parser.add_argument("--csv", type=Path, default=DATA / "diabetes.csv", help="table to learn")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        default=DATA / "diabetes.csv",
+        metavar="FILE",
+        help="table to learn from",
+    )
     parser.add_argument(
         "--workers", type=cli.whole_number, default=2, help="worker processes in the demonstration"
     )
@@ -162,10 +161,10 @@ def main(argv=None):
     step = cli.begin(__doc__, args.step)
     print(f"Device: {about_device}")
 
-    step("An epoch sees all samples, a batch is one update's, an iteration is one update")
+    step("An epoch is one pass over all samples; an iteration is one update, on one batch")
     for samples, batch_size, drop_last in [(100, 10, False), (105, 10, False), (105, 10, True)]:
         sizes = batch_sizes(samples, batch_size, drop_last)
-        rest = f", the last of {sizes[-1]}" + ", drop_last" * drop_last
+        rest = f", the last of {sizes[-1]}{', drop_last' if drop_last else ''}"
         print(f"   {samples} samples in batches of {batch_size}: {len(sizes)} iterations{rest}")
 
     step("Shuffled, each epoch differently, under one seed always the same")
@@ -174,7 +173,6 @@ def main(argv=None):
 
     step("A data set has a length, and samples by number")
     dataset = MyDataset(args.csv)
-    check_labels(dataset.y_train, args.csv)
     x, y = dataset[0]
     print(f"   {len(dataset)} samples; the first: inputs {tuple(x.shape)}, label {tuple(y.shape)}")
 
@@ -185,9 +183,9 @@ def main(argv=None):
         for workers in (0, args.workers):
             seconds = seconds_per_epoch(dataset, args.batch_size, workers)
             print(f"   num_workers={workers}: {seconds:.2f} s")
-        print("   They help where fetching is slow. This table is read before they have started.")
+        print("   They help where fetching is slow. This table lies in memory: they start in vain.")
 
-    step(f"Train in batches of {args.batch_size}, {args.epochs} epochs")
+    step(f"Train for {args.epochs:,} epochs, in batches of {args.batch_size}")
     criterion = torch.nn.BCEWithLogitsLoss()
     torch.manual_seed(args.seed)  # the same network, whatever has been shuffled above
     model = make_model(len(x)).to(device)
@@ -199,12 +197,13 @@ def main(argv=None):
     print(f"   {len(losses):,} updates")
 
     epochs = epochs_done(mini)
-    step(f"From the same start, with the full batch: one update per epoch, {epochs} in all")
+    step(f"Train for {epochs:,} epochs from the same start, with the full batch: one update each")
     model.load_state_dict(start)
     optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
     x_data, y_data = dataset.x_train.to(device), dataset.y_train.to(device)
     full = training.full_batch(model, criterion, optimizer, x_data, y_data, epochs)
 
+    step("What was learned")
     fig = draw(full, mini, losses, args.batch_size, args.show)
     plotting.finish(fig, args.output_dir / "06_dataloader.png", args.show)
     print(

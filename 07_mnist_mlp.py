@@ -52,6 +52,7 @@ transform = transforms.Compose([to_tensor, normalize])
 
 def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.datasets.MNIST]:
     """60,000 digits to train on and 10,000 to test on; an item is (1, 28, 28) and its label."""
+    # download=True fetches only what isn't there.
     train_set = torchvision.datasets.MNIST(root, train=True, download=True, transform=transform)
     test_set = torchvision.datasets.MNIST(root, train=False, download=True, transform=transform)
     return train_set, test_set
@@ -60,7 +61,7 @@ def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.data
 def mean_and_deviation(pixels: torch.Tensor) -> tuple[float, float]:
     """Of all pixels' brightness, 0 to 1: bytes of any shape -> mean, standard deviation.
 
-    Counting the 256 grey values first saves making 47 million floats.
+    To count the 256 grey values first is faster than to add up 47 million floats.
     """
     counts = torch.bincount(pixels.flatten(), minlength=256).double()  # (256,) how often each byte
     brightness = torch.arange(256) / 255
@@ -131,11 +132,11 @@ def train(
     """Mini-batch gradient descent. Returns each epoch's mean loss and its accuracy in the test."""
     with Progress(epochs, len(train_loader)) as progress:
         for epoch in progress.epochs():
-            model.train()
+            model.train()  # and eval() in the test: for layers that differ there, such as Dropout
             loss_sum, samples = torch.zeros((), device=device), 0
             for i, data in enumerate(progress.batches(train_loader)):
                 inputs, labels = data
-                inputs, labels = inputs.to(device), labels.to(device)
+                inputs, labels = inputs.to(device), labels.to(device)  # they are there: to_device
                 y_pred = model(inputs)  # (B, 10)
                 loss = criterion(y_pred, labels)  # the batch's mean
 
@@ -155,13 +156,14 @@ def train(
 def test(model: torch.nn.Module, test_loader: DataLoader, device: torch.device) -> float:
     """The share of the loader's digits that the model reads correctly, 0 to 1."""
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)  # there: no batch waits for it
     total = 0
     with torch.no_grad():
-        for inputs, labels in test_loader:
+        for i, data in enumerate(test_loader):
+            inputs, labels = data
             inputs, labels = inputs.to(device), labels.to(device)
             y_pred = model(inputs)
-            predicted = torch.argmax(y_pred, dim=1)  # (B,)
+            predicted = torch.argmax(y_pred, dim=1)  # (B,), as _, predicted = torch.max(…, dim=1)
             correct += (predicted == labels).sum()
             total += labels.size(0)
     return correct.item() / total
@@ -194,12 +196,12 @@ def read_digits(model: torch.nn.Module, paths: list[Path], device: torch.device)
 # %% Draw what it learned, and where it fails
 def draw(
     history: History,
-    images: torch.Tensor,
+    pictures: torch.Tensor,
     labels: torch.Tensor,
     p: torch.Tensor,
     show: bool,
 ):
-    """The figure: curves, confusion matrix, digits. Images (N, 28, 28), probabilities (N, 10)."""
+    """The figure: curves, confusion matrix, digits. Bytes (N, 28, 28), probabilities (N, 10)."""
     confidence, predicted = p.max(dim=1)  # (N,), (N,)
     wrong = predicted != labels
     fig = plotting.figure(10, 8.5, show)
@@ -230,7 +232,7 @@ def draw(
     ]:
         plotting.image_row(
             row,
-            images[which].numpy(),
+            pictures[which].numpy(),
             [f"{labels[i]} → {predicted[i]}\n{confidence[i]:.0%}" for i in which],
             [plotting.RED if wrong[i] else "black" for i in which],
             title,
@@ -269,7 +271,7 @@ def main(argv=None):
 
     step("Softmax makes probabilities of scores, cross entropy judges them")
     z = torch.tensor([[0.2, 0.1, -0.1]])
-    y = torch.tensor([0])
+    y = torch.tensor([0])  # int64, as CrossEntropyLoss wants it; the notes write LongTensor
     print(f"   scores {cli.numbers(z)} become probabilities {cli.numbers(softmax(z))}")
     print(f"   -log of the first, the true one:   {cross_entropy(z, y).item():.4f}")
     print(f"   torch.nn.CrossEntropyLoss()(z, y): {criterion(z, y).item():.4f}")
@@ -308,19 +310,18 @@ def main(argv=None):
     if history:
         print(f"   as trained for {history['epoch'][-1]:.4g} epochs so far")
 
-    batches = f"{args.epochs} x {len(train_loader)} batches of {args.batch_size}"
-    step(f"Train with {batches}, and test after every epoch")
+    batches = f"{len(train_loader)} batches of {args.batch_size}"
+    step(f"Train for {args.epochs:,} epochs of {batches}, and test after each")
     new = train(model, criterion, optimizer, train_loader, test_loader, device, args.epochs)
     history = join(history, new)
     training.save_checkpoint(checkpoint, model, optimizer, history)
     print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
 
-    stopped = new["epoch"][-1] < args.epochs
-    step("What it learned, tested on digits that it has never seen", pause=not stopped)
+    step("What was learned, tested on digits that it has never seen")
     accuracy = test(model, test_loader, device)
     images, labels = test_set.tensors
-    figure = draw(history, pictures, labels.cpu(), predict(model, images).cpu(), args.show)
-    plotting.finish(figure, checkpoint.with_suffix(".png"), args.show)
+    fig = draw(history, pictures, labels.cpu(), predict(model, images).cpu(), args.show)
+    plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
     print(f"Accuracy: {accuracy:.4f}")
     leave_if_stopped(new, args.epochs)
     return model, history

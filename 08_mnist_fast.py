@@ -25,9 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch.nn import Module
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tqdm import tqdm
 
@@ -47,13 +44,17 @@ RUNGS = {
     "7": "what hardly helps",
 }
 PART = 0.5  # seconds for which each rung is timed, in each round
-criterion = torch.nn.CrossEntropyLoss()
-smoothed = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
 
 
 # %% Rung 1: the notes' loop to the letter · 训练过程
-def train(model: Module, optimizer: Optimizer, train_loader: Iterable, device: torch.device):
-    """An update for each of the loader's batches. Rungs 1 to 4 all train so."""
+def train(
+    model: torch.nn.Module,
+    criterion: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train_loader: Iterable,
+    device: torch.device,
+):
+    """An update for each of the loader's batches: the loop of each rung without one of its own."""
     for i, data in enumerate(train_loader):
         inputs, labels = data
         inputs, labels = inputs.to(device), labels.to(device)
@@ -65,9 +66,11 @@ def train(model: Module, optimizer: Optimizer, train_loader: Iterable, device: t
         optimizer.step()
 
 
-def notes_optimizer(model: Module) -> Optimizer:
-    """The notes' recipe: short steps, to each of which half of the one before is added."""
-    return SGD(model.parameters(), lr=0.01, momentum=0.5)
+def notes_recipe(model: torch.nn.Module) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """Cross entropy; and short steps, to each of which half of the one before is added."""
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+    return criterion, optimizer
 
 
 def notes_loader(train_set: Dataset, workers: int = 0) -> DataLoader:
@@ -95,35 +98,42 @@ def cut_batches(once: TensorDataset) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 # %% Rung 5: a better recipe
-def one_cycle(model: Module, lr: float, updates: int) -> tuple[Optimizer, LRScheduler]:
-    """Momentum 0.9; and a learning rate that first rises to `lr`, then falls to nearly nothing.
+def better_recipe(
+    model: torch.nn.Module, lr: float, updates: int
+) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Smoothed labels; momentum 0.9; a learning rate that rises to `lr`, then falls to nearly 0.
 
-    The rise spares the fresh network, the long steps get far, the short ones at the end settle.
-    After Leslie N. Smith, "Super-convergence", https://arxiv.org/abs/1708.07120
+    The labels ask for 91 % of the true digit and 1 % of each other, so that no score need grow
+    without end. The rise spares the fresh network, the long steps get far, the short ones at the
+    end settle. After Leslie N. Smith, "Super-convergence", https://arxiv.org/abs/1708.07120
     """
-    optimizer = SGD(model.parameters(), lr=lr, momentum=0.9)
-    return optimizer, OneCycleLR(optimizer, max_lr=lr, total_steps=updates, cycle_momentum=False)
+    criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=lr, total_steps=updates, cycle_momentum=False
+    )
+    return criterion, optimizer, scheduler
 
 
 def train_one_cycle(
-    model: Module,
-    optimizer: Optimizer,
-    scheduler: LRScheduler,
+    model: torch.nn.Module,
+    criterion: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
     train_loader: Iterable,
     device: torch.device,
     bf16: bool = False,
 ):
-    """The loop of rung 1, with a new learning rate after each update, and smoothed labels.
+    """The loop of rung 1, with a new learning rate after each update.
 
-    They ask for 91 % of the true digit and 1 % of each other, so that no score need grow without
-    end. `bf16`: multiply numbers of 16 bits instead of 32 where that does no harm.
+    `bf16`: multiply numbers of 16 bits instead of 32 where that does no harm.
     """
     for i, data in enumerate(train_loader):
         inputs, labels = data
         inputs, labels = inputs.to(device), labels.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             y_pred = model(inputs)
-            loss = smoothed(y_pred, labels)
+            loss = criterion(y_pred, labels)
 
         optimizer.zero_grad()
         loss.backward()
@@ -151,11 +161,17 @@ def record(step: Callable[[], None]) -> Callable[[], None]:
 
 
 def recorded_train(
-    model: Module, optimizer: Optimizer, first_batch: list[torch.Tensor], bf16: bool, record=record
+    model: torch.nn.Module,
+    criterion: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    first_batch: list[torch.Tensor],
+    bf16: bool,
+    record: Callable = record,
 ) -> Callable[[Iterable], None]:
     """Record a training step; returns a loop that repeats it for each batch on the GPU.
 
-    What is recorded are addresses, so each batch is copied to where the first one was.
+    What is recorded are addresses, so each batch is copied to where the first one was. Without a
+    GPU, tests give another `record`.
     """
     inputs, labels = (tensor.clone() for tensor in first_batch)  # (B, 1, 28, 28), (B,)
 
@@ -178,7 +194,13 @@ def recorded_train(
 
 
 # %% Rung 7: what hardly helps a network this small, on a CPU
-def train_bf16(model: Module, optimizer: Optimizer, train_loader: Iterable, device: torch.device):
+def train_bf16(
+    model: torch.nn.Module,
+    criterion: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train_loader: Iterable,
+    device: torch.device,
+):
     """The loop of rung 1 with 16 bits: for batches of 64, converting costs most of the gain."""
     for i, data in enumerate(train_loader):
         inputs, labels = data
@@ -200,17 +222,17 @@ class Rung:
     number: str
     name: str
     loader: Iterable
-    model: Module
+    model: torch.nn.Module
     train: Callable[[Iterable], None]
     speeds: list[float] = field(default_factory=list)  # images per second, one for each round
     history: History = field(default_factory=dict)  # of a whole training, where there was one
 
     def speed(self) -> float:
-        """Images per second in the middle round: half of the others were slower, half faster."""
+        """Images per second: the median of the rounds."""
         return statistics.median(self.speeds)
 
     def times(self, other: "Rung") -> float:
-        """How many times as fast as the other it is: in the middle of all rounds' quotients."""
+        """How many times as fast as the other it is: the median of the rounds' quotients."""
         return statistics.median(
             mine / its for mine, its in zip(self.speeds, other.speeds, strict=True)
         )
@@ -222,7 +244,7 @@ def notes_rung(
     """The notes' recipe on the loader's batches, from the network that belongs to the seed."""
     torch.manual_seed(seed)
     model = MNISTModel().to(device)
-    parts = model, notes_optimizer(model)
+    parts = model, *notes_recipe(model)
     return Rung(number, name, loader, model, lambda batches: loop(*parts, batches, device))
 
 
@@ -233,8 +255,8 @@ def recipe_rung(
     torch.manual_seed(seed)
     model = MNISTModel().to(device)
     loader = bulk_loader(once, batch_size=256, shuffle=True)
-    parts = model, *one_cycle(model, lr=0.2, updates=epochs * len(loader))
-    name = RUNGS["5"] + ", bf16" * bf16
+    parts = model, *better_recipe(model, lr=0.2, updates=epochs * len(loader))
+    name = RUNGS["5"] + (", bf16" if bf16 else "")
     return Rung(
         "5", name, loader, model, lambda batches: train_one_cycle(*parts, batches, device, bf16)
     )
@@ -251,7 +273,7 @@ def gpu_rungs(once: TensorDataset, device: torch.device, seed: int, record=recor
     names = "data on the GPU", "CUDA graphs", "CUDA graphs, bf16"
     rungs = [notes_rung("6", name, loader, device, seed) for name in names]
     for rung, bf16 in zip(rungs[1:], [False, True], strict=True):
-        parts = rung.model, notes_optimizer(rung.model), next(iter(loader))
+        parts = rung.model, *notes_recipe(rung.model), next(iter(loader))
         rung.train = recorded_train(*parts, bf16, record)
     return rungs
 
@@ -355,6 +377,7 @@ def write_json(path: Path, machine: dict[str, str], rungs: list[Rung]) -> None:
         temporary.write_text(json.dumps({"machine": machine, "rungs": rows}, indent=2) + "\n")
 
 
+# %% Draw
 def draw(rungs: list[Rung], show: bool):
     """The figure: a bar per row of the table, and what each recipe reaches in how many seconds."""
     fig = plotting.figure(10, 4.8, show)
@@ -436,7 +459,10 @@ def main(argv=None):
         "--rounds", type=cli.positive_int, default=9, help="how often each rung is timed"
     )
     parser.add_argument(
-        "--recipe-epochs", type=cli.positive_int, default=3, help="passes over the data in rung 5"
+        "--recipe-epochs",
+        type=cli.positive_int,
+        default=3,
+        help="passes of rung 5 (--epochs counts those of the notes' recipe)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to this file")
     args = parser.parse_args(argv)
@@ -481,7 +507,7 @@ def main(argv=None):
 
     trained = []  # histories, and how many epochs each should have
     if {"1", "2", "3"} & set(args.rungs):  # which get the same batches, so they learn the same
-        step(f"The notes' recipe, epochs: {args.epochs}")
+        step(f"Train for {args.epochs:,} epochs: the notes' recipe")
         fresh = notes_rung("3", RUNGS["3"], whole_loader(once), *same)
         notes = train_and_test(fresh, test_loader, device, args.epochs)
         trained.append((notes, args.epochs))
@@ -494,14 +520,13 @@ def main(argv=None):
         if bf16 and rung.times(recipes[0]) < 1:
             print("\n   This processor is slower with bf16: no training with it.")
         elif all(history["epoch"][-1] == epochs for history, epochs in trained):
-            step(f"The {rung.name}, epochs: {args.recipe_epochs}")
+            step(f"Train for {args.recipe_epochs:,} epochs: the {rung.name}")
             fresh = recipe_rung(once, *same, args.recipe_epochs, bf16)
             history = train_and_test(fresh, test_loader, device, args.recipe_epochs)
             trained.append((history, args.recipe_epochs))
             rung.history = at_speed(history, rung.speed(), len(once))
 
-    stopped = any(history["epoch"][-1] < epochs for history, epochs in trained)
-    step("What each rung is worth", pause=not stopped)
+    step("What each rung is worth")
     print_table(rungs)
     if trained:
         print("   (training: what its epochs take at the rung's images per second)")
@@ -516,10 +541,10 @@ def main(argv=None):
         print(f"Numbers:    {cli.path_for_people(args.json)}")
     fig = draw(rungs, args.show)
     plotting.finish(fig, args.output_dir / "08_mnist_fast.png", args.show)
-    for history, epochs in trained:
-        leave_if_stopped(history, epochs)
     if trained:
         print(f"Accuracy: {trained[-1][0]['accuracy'][-1]:.4f}")
+    for history, epochs in trained:
+        leave_if_stopped(history, epochs)
     return rungs
 
 

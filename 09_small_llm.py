@@ -30,7 +30,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
-from torch.nn import functional as F
+import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from common import cli, files, plotting, training
@@ -225,6 +225,7 @@ class GPT(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(settings.width, bias=False)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:  # small, so that at first every character is as likely
+                # Each block adds two outputs to the sum; with many blocks it would grow.
                 outputs = 2 * settings.layers if name.endswith("out.weight") else 1
                 torch.nn.init.normal_(parameter, std=0.02 / math.sqrt(outputs))
 
@@ -254,7 +255,7 @@ def attention_weights(model: GPT, codes: torch.Tensor) -> torch.Tensor:
 
 # %% Optimizer, and a learning rate that changes
 def make_optimizer(model: torch.nn.Module, lr: float) -> torch.optim.AdamW:
-    """Adam; and in each step the matrices, not the norms, shrink a little, which is the W's part.
+    """AdamW: Adam with weight decay, the W; in each step the matrices, not the norms, shrink a bit.
 
     Adam divides each gradient by its usual size, so that all parameters move about as fast.
     """
@@ -287,9 +288,10 @@ def train(
     rank: int = 0,
     processes: int = 1,
 ) -> History:
-    """Iterations number `first` and on. `look` is asked ten times, and at the end, how it goes.
+    """Train from iteration `first` on. `look` is called about ten times, and at the end.
 
-    The history holds what it says and, as "loss", the mean loss of the batches since it was asked.
+    The history holds what it returns and, as "loss", the mean loss of the batches since the last
+    call.
     """
     kind = codes.device.type
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -420,11 +422,12 @@ def draw(
     middles = [(a + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]  # each loss is a mean
     losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training")
     style = {"color": plotting.ORANGE, "label": "held out"}
-    losses.plot(ends, history["held_out"], "o-", **style)
+    losses.plot(ends, history["held-out loss"], "o-", **style)
     for value, name in [(uniform, "every character as likely"), (bigram, "bigram table")]:
         losses.axhline(value, color="black", lw=1, ls=":")
         losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
-    losses.set(title="It learns to write", xlabel="iteration", ylabel="nats per character")
+    losses.set(title="It learns to write", xlabel="iteration")
+    losses.set_ylabel("cross entropy (nats per character)")
     losses.set_ylim(0, None)
     losses.legend()
 
@@ -451,8 +454,8 @@ def pick_line(text: str, context: int) -> str:
 
 
 # %% Run the chapter
-def read_model(path: Path) -> tuple[GPT, str, Settings]:
-    """The model that a checkpoint holds, its vocabulary and its settings."""
+def model_for(path: Path) -> tuple[GPT, str, Settings]:
+    """A model into which the checkpoint's parameters fit, its vocabulary and its settings."""
     saved = training.read_checkpoint(path)
     try:
         settings, vocabulary = Settings(**saved["settings"]), saved["vocabulary"]
@@ -462,8 +465,38 @@ def read_model(path: Path) -> tuple[GPT, str, Settings]:
             f"{path} is no checkpoint of this chapter ({type(error).__name__}). "
             "Delete it and train again, or choose another --output-dir."
         ) from None
-    training.load_checkpoint(path, model)
     return model, vocabulary, settings
+
+
+def prepare(
+    args: argparse.Namespace, text: str, checkpoint: Path, device: torch.device
+) -> tuple[GPT, torch.optim.Optimizer, str, Settings, History]:
+    """Model, optimizer, vocabulary, settings, and the history so far: fresh, or to be resumed."""
+    vocabulary = make_vocabulary(text)
+    chosen = {name: vars(args)[name] for name in ("iterations", "batch_size", "lr") if name in args}
+    if not args.resume:
+        settings = dataclasses.replace(SIZES[getattr(args, "size", "small")], **chosen)
+        model = GPT(len(vocabulary), settings).to(device)
+        return model, make_optimizer(model, settings.lr), vocabulary, settings, {}
+
+    if "size" in args:
+        raise cli.UserError("--resume goes on with the checkpoint's --size: leave it out.")
+    model, learned, settings = model_for(checkpoint)
+    if learned != vocabulary:
+        raise cli.UserError(
+            f"{checkpoint} was trained on a text with other characters. "
+            "Give the same --text again, or train anew, without --resume."
+        )
+    settings = dataclasses.replace(settings, **chosen)
+    optimizer = make_optimizer(model.to(device), settings.lr)
+    history = training.load_checkpoint(checkpoint, model, optimizer)
+    done = int(history["iteration"][-1])
+    if done >= settings.iterations:
+        raise cli.UserError(
+            f"{checkpoint} has its {done} iterations behind it. "
+            f"To train on, say how many there are to be in all: --iterations {2 * done}"
+        )
+    return model, optimizer, vocabulary, settings, history
 
 
 def write(model: GPT, vocabulary: str, prompt: str, length: int, args: argparse.Namespace) -> str:
@@ -483,7 +516,12 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line. What is not given of size, iterations, … is not among the arguments."""
     parser = cli.parser(__doc__, device=True)
     parser.add_argument(
-        "--text", nargs="+", type=Path, default=[], metavar="FILE", help="learn from these files"
+        "--text",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="learn from these files (default: Python's language reference)",
     )
     unset = {"default": argparse.SUPPRESS}
     sizes = "of the model and its training (default: small)"
@@ -517,7 +555,8 @@ def main(argv=None):
     device, about_device = pick_device("cpu" if shared else args.device)
     checkpoint = args.output_dir / "09_small_llm.pt"
     if args.prompt is not None:
-        model, vocabulary, settings = read_model(checkpoint)
+        model, vocabulary, settings = model_for(checkpoint)
+        training.load_checkpoint(checkpoint, model)
         text = write(model.to(device), vocabulary, args.prompt or vocabulary[0], args.length, args)
         print(text)
         return text
@@ -525,43 +564,19 @@ def main(argv=None):
     files.output_folder(args.output_dir)
     paths = cli.expand(args.text)
     text = read_texts(paths) if paths else "\n".join(topics.values())
-    vocabulary = make_vocabulary(text)
     torch.manual_seed(args.seed)
-    chosen = {name: vars(args)[name] for name in ("iterations", "batch_size", "lr") if name in args}
-    if args.resume:
-        if "size" in args:
-            raise cli.UserError("--resume goes on with the checkpoint's --size: leave it out.")
-        model, learned, settings = read_model(checkpoint)
-        if learned != vocabulary:
-            raise cli.UserError(
-                f"{checkpoint} was trained on a text with other characters. "
-                "Give the same --text again, or train anew, without --resume."
-            )
-        settings = dataclasses.replace(settings, **chosen)
-    else:
-        settings = dataclasses.replace(SIZES[getattr(args, "size", "small")], **chosen)
-        model = GPT(len(vocabulary), settings)
-    codes = encode(text, vocabulary).to(device)
-    learn, held_out = split(codes, settings.context)
-    tested = held_out[:100_000]  # of a long text, more would take longer and tell the same
+    model, optimizer, vocabulary, settings, history = prepare(args, text, checkpoint, device)
+    first = int(history["iteration"][-1]) if history else 0
     if settings.batch_size % processes:
         raise cli.UserError(
             f"a batch of {settings.batch_size} can't be shared evenly by {processes} processes. "
             "Choose another --batch-size."
         )
-    model = model.to(device)
-    optimizer = make_optimizer(model, settings.lr)
-    history, first = {}, 0
-    if args.resume:
-        history = training.load_checkpoint(checkpoint, model, optimizer)
-        first = int(history["iteration"][-1])
-        if first >= settings.iterations:
-            raise cli.UserError(
-                f"{checkpoint} has its {first} iterations behind it. "
-                f"To train on, say how many there are to be in all: --iterations {2 * first}"
-            )
+    codes = encode(text, vocabulary).to(device)
+    learn, held_out = split(codes, settings.context)
+    tested = held_out[:100_000]  # of a long text, more would take longer and tell the same
     step = cli.begin(__doc__, args.step and rank == 0)
-    print(f"Device: {about_device}" + f", {processes} processes" * (processes > 1))
+    print(f"Device: {about_device}" + (f", {processes} processes" if processes > 1 else ""))
 
     step("Characters become numbers")
     print(f"   {len(text):,} characters, {len(vocabulary)} different ones")
@@ -598,7 +613,8 @@ def main(argv=None):
         loss = evaluate(model, held_out[: 64 * s.context + 1], s.context)
         print(f"   loss before training: {loss:.2f}, and who knows nothing has {uniform:.2f}")
 
-    step(f"Train: {s.iterations - first:,} x {s.batch_size} windows of {s.context} characters")
+    windows = f"{s.batch_size} windows of {s.context}"
+    step(f"Train for {s.iterations - first:,} iterations, each on {windows} characters")
     samples, seconds_looking = {}, 0.0
 
     def look(i: int) -> dict[str, float]:
@@ -609,7 +625,7 @@ def main(argv=None):
             samples[i] = write(model, vocabulary, text[0], 150, args)
         held_out_loss = evaluate(model, tested, s.context)
         seconds_looking += time.perf_counter() - start
-        return {"held_out": held_out_loss}
+        return {"held-out loss": held_out_loss}
 
     learner = compiled(model, learn[: s.context]) if args.compile else model
     if processes > 1:
@@ -631,7 +647,7 @@ def main(argv=None):
     print(f"   {tokens:,} characters seen in {seconds:.0f} s: {tokens / seconds:,.0f} per second")
     print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
 
-    step("What it writes", pause=done == s.iterations)
+    step("What was learned, and what it writes")
     samples[done] = write(model, vocabulary, text[0], args.length, args)
     for iterations, sample in samples.items():
         print(f"   after {iterations:,} iterations")
@@ -640,7 +656,7 @@ def main(argv=None):
     weights = attention_weights(model, encode(line, vocabulary).to(device)).cpu()
     fig = draw(history, uniform, bigram_loss, line, weights, args.show)
     plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
-    loss = history["held_out"][-1]
+    loss = history["held-out loss"][-1]
     print(f"Held-out loss: {loss:.4f} nats per character (perplexity {math.exp(loss):.2f})")
     leave_if_stopped(history, settings.iterations, "iteration")
     return model, vocabulary, history

@@ -4,6 +4,7 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 """
 
 import argparse
+import bdb
 import functools
 import io
 import itertools
@@ -35,7 +36,7 @@ def command(main: Callable) -> Callable:
 
     Called without argv it takes the command line when its own file is the running script, and the
     defaults anywhere else: in a notebook `sys.argv` belongs to Jupyter. A UserError ends the
-    program with its message and status, Ctrl-C with status 130.
+    program with its message and status, Ctrl-C (or q in the debugger) with status 130.
     """
 
     @functools.wraps(main)
@@ -52,7 +53,7 @@ def command(main: Callable) -> Callable:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(error.status) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, bdb.BdbQuit):  # BdbQuit: q in the debugger
             print("\nStopped.", file=sys.stderr)
             raise SystemExit(STOPPED_BY_CTRL_C) from None
         except BrokenPipeError:  # python … | head: nobody reads on
@@ -107,16 +108,15 @@ def parser(
 def begin(doc: str | None, wait: bool = False) -> Callable[..., None]:
     """Print the title, the first line of `doc`, and return step(heading).
 
-    Each call of step prints the next number and the heading; with `wait` it waits for Enter first,
-    unless called with pause=False.
+    Each call of step prints the next number and the heading; with `wait` it waits for Enter first.
     """
     if doc and doc.startswith("Chapter"):  # run cell by cell, __doc__ is IPython's own
         print(doc.splitlines()[0])
     numbers = itertools.count(1)
 
-    def step(heading: str, pause: bool = True) -> None:
+    def step(heading: str) -> None:
         number = next(numbers)
-        if wait and pause:
+        if wait:
             try:
                 input("\n[Enter] ")
             except EOFError:  # nobody is there to press it
@@ -181,7 +181,12 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keep the docstring's lines, and end each flag with its default."""
+    """Keep the docstring's lines, and end each flag with its default, if it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if str(action.default) in ("None", "False", "[]"):
+            return action.help
+        return super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):

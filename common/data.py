@@ -72,7 +72,7 @@ def _unpack(archive: bytes, target: Path) -> None:
 def check_table(path: Path) -> None:
     """Raise UserError, with the line, unless np.loadtxt(path, delimiter=",") can read the file.
 
-    Expected are two rows of finite numbers or more, all of one length: inputs and a label.
+    Expected are two rows of finite numbers or more, all of one length: inputs and a label, 0 or 1.
     Empty lines and comments from # on are passed over.
     """
     lines = _read_text(path, expected="a CSV file of numbers").split("\n")
@@ -97,6 +97,11 @@ def check_table(path: Path) -> None:
                     f"{path}, line {number}: expected a number, got {cell.strip()!r}. Numbers "
                     "stand without quotes, between commas; a line of names starts with #."
                 )
+        if float(cells[-1]) not in (0, 1):
+            raise UserError(
+                f"{path}, line {number}: the last column should hold labels 0 and 1, "
+                f"got {cells[-1].strip()}."
+            )
     if columns is None:
         raise UserError(f"{path} holds no data. Expected rows of numbers, separated by commas.")
     if rows < 2:

@@ -1,4 +1,4 @@
-"""Where the arithmetic happens."""
+"""Where torch calculates: on which device, and for tiny networks on how many cores."""
 
 import warnings
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from common.cli import UserError
+from common.cli import UserError, first_line
 
 
 def pick_device(name: str = "auto") -> tuple[torch.device, str]:
@@ -62,5 +62,5 @@ def _accelerator() -> tuple[torch.device | None, str]:
     return accelerator, ""
 
 
-def _first_sentence(message: object) -> str:
-    return str(message).strip().split("\n")[0].split(". ")[0].rstrip(".")
+def _first_sentence(error: Exception | Warning) -> str:
+    return first_line(error).split(". ")[0].rstrip(".")

@@ -9,7 +9,7 @@ from pathlib import Path
 from common.cli import UserError
 
 
-def output_folder(folder: Path) -> Path:
+def output_folder(folder: Path) -> None:
     """Make the folder where it is missing, and prove that files can be written into it.
 
     Raises UserError if they can't, so that nobody trains for minutes and then loses the result.
@@ -23,7 +23,6 @@ def output_folder(folder: Path) -> Path:
             f"cannot write into {folder}: {error.strerror}. "
             "Choose a folder of your own with --output-dir."
         ) from None
-    return folder
 
 
 @contextmanager

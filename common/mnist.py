@@ -19,6 +19,7 @@ transform = transforms.Compose([to_tensor, normalize])
 
 def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.datasets.MNIST]:
     """60,000 digits to train on and 10,000 to test on; an item is (1, 28, 28) and its label."""
+    # download=True fetches only what isn't there.
     train_set = torchvision.datasets.MNIST(root, train=True, download=True, transform=transform)
     test_set = torchvision.datasets.MNIST(root, train=False, download=True, transform=transform)
     return train_set, test_set
@@ -65,13 +66,14 @@ class MNISTModel(torch.nn.Module):
 def test(model: torch.nn.Module, test_loader: DataLoader, device: torch.device) -> float:
     """The share of the loader's digits that the model reads correctly, 0 to 1."""
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)  # there: no batch waits for it
     total = 0
     with torch.no_grad():
-        for inputs, labels in test_loader:
+        for i, data in enumerate(test_loader):
+            inputs, labels = data
             inputs, labels = inputs.to(device), labels.to(device)
             y_pred = model(inputs)
-            predicted = torch.argmax(y_pred, dim=1)  # (B,)
+            predicted = torch.argmax(y_pred, dim=1)  # (B,), as _, predicted = torch.max(…, dim=1)
             correct += (predicted == labels).sum()
             total += labels.size(0)
     return correct.item() / total

@@ -94,7 +94,7 @@ def image_row(
 
 
 def confusion(axes: "Axes", counts: np.ndarray) -> None:
-    """Counts (C, C), row: the true class, column: the predicted one. Mistakes stand out."""
+    """Counts (10, 10), row: the true digit, column: the predicted one. Mistakes stand out."""
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))

@@ -37,9 +37,9 @@ class Progress:
     of the third) and the values given. Without `batches_per_epoch` an epoch is one step, and there
     is no inner loop.
 
-    Who trains by batches, not by epochs, counts them: `Progress(iterations, 1, unit="iteration")`
-    with `batches` alone, and `end_epoch` wherever there is something to tell. `done` are those of
-    an earlier run.
+    To count batches instead of epochs: `Progress(iterations, 1, unit="iteration")` with `batches`
+    alone, and `end_epoch` wherever there is something to tell. `done` is how many an earlier run
+    has made.
     """
 
     SECONDS_BETWEEN_READINGS = 0.1

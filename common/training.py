@@ -26,7 +26,7 @@ def full_batch(
     The history holds the loss before each update, and what `measure` returns after it.
     """
     with one_thread(), Progress(epochs) as progress:
-        for _ in progress.epochs():
+        for epoch in progress.epochs():
             y_pred = model(x_data)
             loss = criterion(y_pred, y_data)
 

@@ -1,4 +1,4 @@
-"""How the tests find the chapters, run them, and know the truth about MNIST."""
+"""How the tests find the chapters, run and interrupt them, and damage a copy of the data."""
 
 import functools
 import importlib.util
@@ -60,19 +60,25 @@ def load_chapter(chapters_folder, pytestconfig):
         path = chapters_folder / f"{name}.py"
         if not path.exists():  # a reader's folder need not hold the other chapters
             path = ROOT / f"{name}.py"
-        module = _imported(path)
+        module = imported(path)
         if examiner and path.parent != ROOT:
-            examiner.watch(module, _imported(ROOT / f"{name}.py"))
+            examiner.watch(module, imported(ROOT / f"{name}.py"))
         return module
 
     return load
 
 
-def _imported(path: Path) -> ModuleType:
+def imported(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def chapter(request, load_chapter) -> ModuleType:
+    """The chapter that the test's file names as NAME."""
+    return load_chapter(request.module.NAME)
 
 
 @pytest.fixture(scope="session")

@@ -16,17 +16,12 @@ X, Y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
 WS = np.arange(0.0, 10.0, 0.1)
 
 
-@pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
 def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last_lines(chapter, done.stdout)
-    assert "100 errors, the lowest 0.0000 at w = 2.0" in done.stdout
-    assert "10,100 errors, the lowest at w = 2.0, b = 1.0" in done.stdout
+    assert "100 weights, the lowest error 0.0000 at w = 2.0" in done.stdout
+    assert "10,100 pairs, the lowest error at w = 2.0, b = 1.0" in done.stdout
     with Image.open(tmp_path / "outputs" / f"{NAME}.png") as image:
         assert image.width == 1500
 

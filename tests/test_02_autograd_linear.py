@@ -1,4 +1,4 @@
-"""Chapter 2: gradients, both loops, and the six remarks of the notes."""
+"""Chapter 2: gradients, both loops, and the notes' remarks."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,6 @@ import torch
 
 NAME = "02_autograd_linear"
 XY = torch.tensor([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
-
-
-@pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
 
 
 def weight(value=1.0):
@@ -120,7 +115,7 @@ def test_torch_refuses_a_recorded_update(chapter):
     assert "leaf Variable that requires grad" in chapter.recorded_update()
 
 
-def test_only_a_scalar_can_call_backward(chapter):
+def test_only_a_single_number_can_call_backward(chapter):
     assert "only for scalar outputs" in chapter.backward_of_a_vector()
 
 

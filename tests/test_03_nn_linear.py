@@ -8,11 +8,6 @@ NAME = "03_nn_linear"
 X, Y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[2.0], [4.0], [6.0]])
 
 
-@pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
 def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

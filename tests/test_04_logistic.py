@@ -12,11 +12,6 @@ NAME = "04_logistic"
 X, Y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0.0], [0.0], [1.0]])
 
 
-@pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
 def sigmoid(z):
     return 1 / (1 + math.exp(-z))
 

@@ -11,11 +11,6 @@ NAME = "06_dataloader"
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
 def table(path, text):
     path.write_text(text, encoding="utf-8")
     return path

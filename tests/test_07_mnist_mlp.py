@@ -25,11 +25,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
-@pytest.fixture(scope="module")
 def sets(chapter):
     """Both data sets: as torchvision gives them, and transformed."""
     train_set, test_set = chapter.load_mnist(data.mnist_root())

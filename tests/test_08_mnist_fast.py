@@ -20,11 +20,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
-@pytest.fixture(scope="module")
 def digits():
     """MNIST as torchvision gives it, and transformed."""
     train_set, test_set = mnist.load_mnist(data.mnist_root())
@@ -154,14 +149,17 @@ def test_the_readme_shows_such_a_run(short_run):
 def test_train_is_the_notes_loop(chapter):
     batches = list(DataLoader(few_digits(), batch_size=64))
     model, expected = fresh_model(), fresh_model()
-    chapter.train(model, torch.optim.SGD(model.parameters(), lr=0.1), batches, CPU)
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    chapter.train(model, criterion, optimizer, batches, CPU)
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.1)
     wanted = expected_training(expected, optimizer, batches, torch.nn.CrossEntropyLoss())
     assert torch.equal(parameters(model), wanted)
 
 
-def test_notes_optimizer_is_the_notes(chapter):
-    optimizer = chapter.notes_optimizer(torch.nn.Linear(1, 1))
+def test_notes_recipe_is_the_notes(chapter):
+    criterion, optimizer = chapter.notes_recipe(torch.nn.Linear(1, 1))
+    assert type(criterion) is torch.nn.CrossEntropyLoss and criterion.label_smoothing == 0
     assert type(optimizer) is torch.optim.SGD
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]) == (0.01, 0.5)
 
@@ -213,9 +211,10 @@ def test_they_do_so_on_mnist(chapter, digits):
 # Rung 5
 
 
-def test_one_cycle_rises_and_falls(chapter):
+def test_better_recipe_rises_and_falls(chapter):
     model = torch.nn.Linear(1, 1)
-    optimizer, scheduler = chapter.one_cycle(model, lr=0.2, updates=100)
+    criterion, optimizer, scheduler = chapter.better_recipe(model, lr=0.2, updates=100)
+    assert criterion.label_smoothing == 0.1
     assert type(optimizer) is torch.optim.SGD
     rates = []
     for _ in range(100):
@@ -239,10 +238,10 @@ def test_train_one_cycle_changes_the_rate_after_each_update(bf16, chapter):
         model = fresh_model()
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, 0.04, total_iters=3)
+        criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
         if ours:
-            chapter.train_one_cycle(model, optimizer, scheduler, batches, CPU, bf16)
+            chapter.train_one_cycle(model, criterion, optimizer, scheduler, batches, CPU, bf16)
         else:
-            criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
             expected_training(model, optimizer, batches, criterion, scheduler.step)
         result.append(parameters(model))
         assert scheduler.last_epoch == len(batches)
@@ -279,10 +278,10 @@ def test_recorded_train_repeats_the_step_for_each_batch(chapter):
     model, expected = fresh_model(), fresh_model()
     kept = [tensor.clone() for tensor in batches[0]]
     loop = chapter.recorded_train(
-        model, chapter.notes_optimizer(model), batches[0], False, record=at_once
+        model, *chapter.notes_recipe(model), batches[0], False, record=at_once
     )
     loop(batches)
-    optimizer = chapter.notes_optimizer(expected)
+    _, optimizer = chapter.notes_recipe(expected)
     wanted = expected_training(expected, optimizer, batches, torch.nn.CrossEntropyLoss())
     assert torch.equal(parameters(model), wanted)
     assert all(torch.equal(x, y) for x, y in zip(batches[0], kept, strict=True))
@@ -293,8 +292,8 @@ def test_recorded_train_in_bf16(chapter):
     results = []
     for bf16 in (False, True):
         model = fresh_model()
-        optimizer = chapter.notes_optimizer(model)
-        chapter.recorded_train(model, optimizer, batches[0], bf16, record=at_once)(batches)
+        parts = model, *chapter.notes_recipe(model), batches[0]
+        chapter.recorded_train(*parts, bf16, record=at_once)(batches)
         results.append(parameters(model))
     assert not torch.equal(*results)
     torch.testing.assert_close(*results, atol=1e-3, rtol=0)
@@ -356,7 +355,7 @@ def test_a_recorded_step_learns_what_the_loop_learns(chapter):
     for record in (chapter.record, lambda step: [step() for _ in range(3)] and step):
         model = fresh_model().to(device)
         loop = chapter.recorded_train(
-            model, chapter.notes_optimizer(model), batches[0], False, record=record
+            model, *chapter.notes_recipe(model), batches[0], False, record=record
         )
         loop(batches)
         results.append(parameters(model))
@@ -378,8 +377,8 @@ def test_train_bf16_is_the_notes_loop_with_16_bits(chapter):
     model, expected = fresh_model(), fresh_model()
     formats = []
     model.linear1.register_forward_hook(lambda layer, x, y: formats.append(y.dtype))
-    chapter.train_bf16(model, chapter.notes_optimizer(model), batches, CPU)
-    optimizer = chapter.notes_optimizer(expected)
+    chapter.train_bf16(model, *chapter.notes_recipe(model), batches, CPU)
+    _, optimizer = chapter.notes_recipe(expected)
     wanted = expected_training(expected, optimizer, batches, torch.nn.CrossEntropyLoss())
     assert formats == len(batches) * [torch.bfloat16]
     torch.testing.assert_close(parameters(model), wanted, atol=1e-3, rtol=0)

@@ -26,11 +26,6 @@ POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡�
 
 
 @pytest.fixture(scope="module")
-def chapter(load_chapter):
-    return load_chapter(NAME)
-
-
-@pytest.fixture(scope="module")
 def small(chapter):
     """Settings that take no time."""
     return chapter.Settings(
@@ -359,7 +354,7 @@ def test_train_is_the_loop_that_the_reader_knows(chapter, small):
 
     def look(i):
         asked.append(i)
-        return {"held_out": float(i)}
+        return {"held-out loss": float(i)}
 
     torch.manual_seed(5)
     history = chapter.train(
@@ -380,7 +375,7 @@ def test_train_is_the_loop_that_the_reader_knows(chapter, small):
         optimizer.step()
         losses.append(loss.item())
     torch.testing.assert_close(parameters(model), parameters(expected))
-    assert asked == history["iteration"] == history["held_out"] == [3, 4, 5, 6, 7, 8]
+    assert asked == history["iteration"] == history["held-out loss"] == [3, 4, 5, 6, 7, 8]
     assert history["loss"][:2] == pytest.approx([sum(losses[:2]) / 2, losses[2]])
 
 
@@ -573,7 +568,8 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, quick, tmp_
     assert done.stdout.count("the gradients are equal") == 1
     assert done.stdout.count("Checkpoint:") == done.stdout.count("Held-out loss:") == 1
     assert "cpu, 2 processes" in done.stdout
-    both, _, _ = chapter.read_model(tmp_path / "two" / f"{NAME}.pt")
+    both, _, _ = chapter.model_for(tmp_path / "two" / f"{NAME}.pt")
+    training.load_checkpoint(tmp_path / "two" / f"{NAME}.pt", both)
     torch.testing.assert_close(parameters(both), parameters(model), rtol=1e-3, atol=1e-5)
 
 
@@ -597,13 +593,13 @@ def test_the_head_that_looks_back_far_and_sharply_is_shown(chapter):
 
 
 def test_the_figure_tells_what_was_learned(chapter):
-    history = {"iteration": [0, 10, 20], "loss": [4.0, 3.0, 2.0], "held_out": [4.1, 3.1, 2.2]}
+    history = {"iteration": [0, 10, 20], "loss": [4.0, 3.0, 2.0], "held-out loss": [4.1, 3.1, 2.2]}
     weights = torch.eye(4).expand(1, 1, 4, 4)
     fig = chapter.draw(history, 4.2, 2.5, "a b月", weights, show=False)
     losses, looks = fig.axes
     assert losses.lines[0].get_xdata().tolist() == [0, 5, 15]
     assert losses.lines[0].get_ydata().tolist() == history["loss"]
-    assert losses.lines[1].get_ydata().tolist() == history["held_out"]
+    assert losses.lines[1].get_ydata().tolist() == history["held-out loss"]
     assert {line.get_ydata()[0] for line in losses.lines[2:]} == {4.2, 2.5}
     assert any("2.50" in text.get_text() for text in losses.texts)
     assert looks.images[0].get_array().tolist() == torch.eye(4).tolist()
@@ -625,7 +621,8 @@ def test_a_sample_stands_in_a_margin(chapter):
 
 def test_a_checkpoint_writes_the_same_text(chapter, quick, tmp_path, capsys):
     model, vocabulary, _ = quick("--seed", 3, "--length", 30)
-    loaded, its_vocabulary, settings = chapter.read_model(tmp_path / f"{NAME}.pt")
+    loaded, its_vocabulary, settings = chapter.model_for(tmp_path / f"{NAME}.pt")
+    training.load_checkpoint(tmp_path / f"{NAME}.pt", loaded)
     assert its_vocabulary == vocabulary and settings.width == 16
     assert torch.equal(parameters(loaded), parameters(model))
     how = SimpleNamespace(temperature=0.8, top_k=None, seed=3)
@@ -652,7 +649,7 @@ def test_chinese_text(quick, tmp_path):
     poem.write_text(POEM * 10, encoding="utf-8")
     _, vocabulary, history = quick("--text", poem, "--iterations", 60)
     assert set(vocabulary) == set(POEM)
-    assert history["held_out"][-1] < 1.5 < history["held_out"][0]
+    assert history["held-out loss"][-1] < 1.5 < history["held-out loss"][0]
     assert set(quick("--prompt", "明月", "--length", 20)) <= set(POEM)
 
 
@@ -681,7 +678,7 @@ def test_after_ctrl_c_resume_goes_on_as_if_never_stopped(chapter, quick, monkeyp
     parts, _, history = quick("--resume")
     assert torch.equal(parameters(whole), parameters(parts))
     assert history["iteration"] == whole_history["iteration"] == list(range(9))
-    assert history["held_out"] == whole_history["held_out"]
+    assert history["held-out loss"] == whole_history["held-out loss"]
 
 
 def test_resume_trains_until_so_many_iterations_are_reached(quick, fails, tmp_path):
@@ -768,5 +765,5 @@ def test_an_unknown_size(quick, fails):
 @pytest.mark.parametrize("flags", [[], ["--compile"]])
 def test_on_cuda_it_learns(quick, flags, tmp_path):
     _, _, history = quick("--device", "cuda", "--iterations", 60, *flags)
-    assert history["held_out"][-1] < 0.8 * history["held_out"][0]
+    assert history["held-out loss"][-1] < 0.8 * history["held-out loss"][0]
     assert quick("--device", "cuda", "--prompt", "the cat").startswith("the cat")

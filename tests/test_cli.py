@@ -21,9 +21,10 @@ def test_help_of_each_chapter_gives_defaults_and_an_example(name, load_chapter, 
     shown = capsys.readouterr().out
     assert exit_.value.code == 0
     assert f"python {name}.py" in shown
-    for flag, default in {"--seed": "0", "--step": "False", "--output-dir": "outputs"}.items():
+    for flag, default in {"--seed": "0", "--output-dir": "outputs"}.items():
         description = shown[shown.rindex(f"  {flag}") :]
         assert f"{default})" in description.split("\n  --")[0]
+    assert not re.search(r"default: (False|None|\[\])", shown)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

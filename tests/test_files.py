@@ -7,7 +7,8 @@ from common.cli import UserError
 
 
 def test_the_output_folder_is_made(tmp_path):
-    folder = files.output_folder(tmp_path / "new" / "outputs")
+    folder = tmp_path / "new" / "outputs"
+    files.output_folder(folder)
     assert folder.is_dir() and not any(folder.iterdir())
 
 
