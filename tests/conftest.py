@@ -171,6 +171,6 @@ def altered_data(tmp_path, monkeypatch):
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for archive in (data.DATA / "MNIST" / "raw").glob("*.gz"):
-        shutil.copy(archive, raw)
+        shutil.copyfile(archive, raw / archive.name)  # copy would keep it read-only, if it is
     monkeypatch.setattr(data, "DATA", tmp_path / "data")
     return SimpleNamespace(root=tmp_path / "data", raw=raw)
