@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import matplotlib
 import pytest
 import torch
 from examiner import Examiner
@@ -40,6 +41,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Where the home can't be written, matplotlib makes a folder for the time being, and says so:
+    matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
     if config.getoption("--examine"):
         limit = config.getoption("--examine-limit")
         config.pluginmanager.register(Examiner(config.getoption("--examine"), limit), "examiner")
