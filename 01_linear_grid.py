@@ -1,3 +1,4 @@
+# %%
 """Chapter 1 · A line through three points, with NumPy alone · 线性模型&梯度下降
 
 You will learn what a model and a loss are, how to find the best weight by trying every one, how

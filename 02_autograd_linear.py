@@ -1,3 +1,4 @@
+# %%
 """Chapter 2 · Tensors that remember where they come from · torch重要的数据类型——Tensor
 
 You will learn what a tensor is, how autograd builds a graph while you calculate and walks it back

@@ -1,3 +1,4 @@
+# %%
 """Chapter 3 · The same line, with what torch brings along · Pytorch实现线性回归模型
 
 You will learn to build a model as a class, to let a criterion measure it and an optimizer update

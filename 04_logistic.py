@@ -1,3 +1,4 @@
+# %%
 """Chapter 4 · Yes or no: a probability instead of a quantity · 逻辑回归
 
 You will learn what torchvision's data sets are, how a sigmoid makes a probability of any number,

@@ -1,3 +1,4 @@
+# %%
 """Chapter 5 · Eight inputs and hidden layers · 高维度数据输入的处理 · 多个隐藏层的神经网络
 
 You will learn to bring a table from NumPy to torch, to scale it, to hold a part of it back for an

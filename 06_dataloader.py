@@ -1,3 +1,4 @@
+# %%
 """Chapter 6 · Batches: Dataset and DataLoader · dataloader的使用
 
 You will learn what an epoch, a batch and an iteration are, to make a data set of any table, to

@@ -1,3 +1,4 @@
+# %%
 """Chapter 7 · Ten classes: a network that reads handwriting · 多分类问题
 
 You will learn softmax and cross entropy, what transforms do to a picture, how to build a network

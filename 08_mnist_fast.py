@@ -1,3 +1,4 @@
+# %%
 """Chapter 8 · The same network, many times faster · 多分类问题 (beyond the notes)
 
 You will learn where the time of chapter 7 goes, what makes training faster and by how much, what

@@ -1,3 +1,4 @@
+# %%
 """Chapter 9 · A small language model: a GPT that learns to write · 实现一个小的LLM
 
 You will learn how text becomes numbers, what a language model predicts, attention (by hand, then

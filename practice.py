@@ -23,6 +23,7 @@ from pathlib import Path
 
 from common import cli
 from common.cli import ROOT, UserError
+from common.files import output_folder
 
 PRACTICE = ROOT / "practice"
 TIME_LIMIT = 60  # seconds for a whole check
@@ -106,11 +107,15 @@ def read_practice(chapter: Path) -> str:
     """The reader's version. Raises UserError if it isn't there, or isn't Python."""
     path = readers_file(chapter)
     try:
-        source = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8-sig")
     except OSError:
         number = chapter.name[:2]
         raise UserError(
             f"{cli.path_for_people(path)} is not there yet: python practice.py start {number}"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{cli.path_for_people(path)} is not in UTF-8, as Python expects. Save it in UTF-8."
         ) from None
     try:
         compile(source, str(path), "exec")
@@ -131,7 +136,7 @@ def start(chapter: Path, force: bool) -> None:
     exercise = emptied(chapter.read_text(encoding="utf-8"))
     path = readers_file(chapter)
     shown = cli.path_for_people(path)
-    if path.exists() and path.read_text(encoding="utf-8") != exercise:
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != exercise:
         if not force:
             raise UserError(
                 f"{shown} holds work of yours, and stays as it is. "
@@ -144,7 +149,7 @@ def start(chapter: Path, force: bool) -> None:
             backup = path.with_suffix(f".bak{number}")
         path.rename(backup)
         print(f"Your file is now {cli.path_for_people(backup)}.")
-    PRACTICE.mkdir(exist_ok=True)
+    output_folder(PRACTICE, "Copy the project to a folder of your own.")
     (PRACTICE / "common.py").write_text(COMMON, encoding="utf-8")
     path.write_text(exercise, encoding="utf-8")
     number = chapter.name[:2]

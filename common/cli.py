@@ -119,7 +119,7 @@ def begin(doc: str | None, wait: bool = False) -> Callable[..., None]:
         if wait:
             try:
                 input("\n[Enter] ")
-            except EOFError:  # nobody is there to press it
+            except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd
                 print()
         print(f"\n{number}. {heading}")
 

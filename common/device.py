@@ -1,5 +1,6 @@
 """Where torch calculates: on which device, and for tiny networks on how many cores."""
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,16 +51,26 @@ def one_thread() -> Iterator[None]:
 
 def _accelerator() -> tuple[torch.device | None, str]:
     """The accelerator if it can add two numbers, else None; and what is wrong, if anything is."""
-    with warnings.catch_warnings(record=True) as caught:  # an outdated driver only warns
-        warnings.simplefilter("always")
-        if not torch.accelerator.is_available():
-            return None, _first_sentence(caught[0].message) if caught else ""
-        accelerator = torch.accelerator.current_accelerator()
+    available, problem = _is_available()
+    if not available:
+        return None, problem
+    accelerator = torch.accelerator.current_accelerator()
+    with warnings.catch_warnings():  # of a card too old for this build of torch: it will fail
+        warnings.simplefilter("ignore")
         try:
             (torch.ones(1, device=accelerator) + 1).item()
-        except RuntimeError as error:  # a card too old for this build of torch, or out of memory
+        except Exception as error:  # that, or out of memory: there are many kinds
             return None, f"{accelerator.type} does not work: {_first_sentence(error)}"
     return accelerator, ""
+
+
+@functools.cache  # torch warns once per process, and in a notebook main runs again and again
+def _is_available() -> tuple[bool, str]:
+    """Whether there is an accelerator, and what torch says if there is none."""
+    with warnings.catch_warnings(record=True) as caught:  # an outdated driver only warns
+        warnings.simplefilter("always")
+        available = torch.accelerator.is_available()
+    return available, _first_sentence(caught[0].message) if caught else ""
 
 
 def _first_sentence(error: Exception | Warning) -> str:

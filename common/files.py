@@ -9,20 +9,20 @@ from pathlib import Path
 from common.cli import UserError
 
 
-def output_folder(folder: Path) -> None:
+def output_folder(
+    folder: Path, remedy: str = "Choose a folder of your own with --output-dir."
+) -> None:
     """Make the folder where it is missing, and prove that files can be written into it.
 
-    Raises UserError if they can't, so that nobody trains for minutes and then loses the result.
+    Raises UserError if they can't, so that nobody trains for minutes and then loses the result;
+    the message ends with the remedy.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(
-            f"cannot write into {folder}: {error.strerror}. "
-            "Choose a folder of your own with --output-dir."
-        ) from None
+        raise UserError(f"cannot write into {folder}: {error.strerror}. {remedy}") from None
 
 
 @contextmanager

@@ -53,13 +53,16 @@ def figure(width: float, height: float, show: bool = False) -> "Figure":
 
 
 def finish(fig: "Figure", path: Path, show: bool = False) -> None:
-    """Save the figure, say where, and open it in a window if it is to be shown."""
+    """Save the figure, say where, and open it in a window if it is to be shown.
+
+    A notebook has no window, and shows it below the cell without being asked.
+    """
     import matplotlib.pyplot as plt
 
     with written_whole(path) as temporary:
         fig.savefig(temporary, pil_kwargs={"optimize": True})
     print(f"Figure:     {path_for_people(path)}")
-    if show:
+    if show or "inline" in plt.get_backend():
         if plt.get_backend().lower() == "agg":
             print("No window can be opened here: look at the file instead.", file=sys.stderr)
         else:

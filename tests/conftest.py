@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import matplotlib
 import pytest
 import torch
 from examiner import Examiner
@@ -40,6 +41,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Where the home can't be written, matplotlib makes a folder for the time being, and says so:
+    matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
     if config.getoption("--examine"):
         limit = config.getoption("--examine-limit")
         config.pluginmanager.register(Examiner(config.getoption("--examine"), limit), "examiner")
@@ -177,6 +180,6 @@ def altered_data(tmp_path, monkeypatch):
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for archive in (data.DATA / "MNIST" / "raw").glob("*.gz"):
-        shutil.copy(archive, raw)
+        shutil.copyfile(archive, raw / archive.name)  # copy would keep it read-only, if it is
     monkeypatch.setattr(data, "DATA", tmp_path / "data")
     return SimpleNamespace(root=tmp_path / "data", raw=raw)

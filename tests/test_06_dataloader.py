@@ -234,10 +234,11 @@ def test_a_table_that_cannot_be_used(text, expected, chapter, tmp_path, fails):
 
 def test_a_table_that_cannot_be_read(chapter, tmp_path, fails):
     path = tmp_path / "mine.csv"
-    assert "No such file" in fails(chapter.main, ["--csv", path])
+    flags = ["--output-dir", tmp_path, "--csv"]
+    assert "No such file" in fails(chapter.main, [*flags, path])
     path.write_bytes(b"\xff\xfe1\x00,\x000\x00")
-    assert "not text in UTF-8" in fails(chapter.main, ["--csv", path])
-    assert str(tmp_path) in fails(chapter.main, ["--csv", tmp_path])
+    assert "not text in UTF-8" in fails(chapter.main, [*flags, path])
+    assert str(tmp_path) in fails(chapter.main, [*flags, tmp_path])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

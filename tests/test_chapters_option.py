@@ -1,5 +1,6 @@
 """The option --chapters: the same tests on a reader's own chapters."""
 
+import os
 import subprocess
 import sys
 
@@ -16,6 +17,10 @@ def test_the_readers_own_chapter_is_tested(right, tmp_path):
     (tmp_path / "01_linear_grid.py").write_text(mine, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", f"--chapters={tmp_path}", "-q"]
     done = subprocess.run(
-        [*command, "tests/test_01_linear_grid.py"], cwd=ROOT, capture_output=True, encoding="utf-8"
+        [*command, "tests/test_01_linear_grid.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == (0 if right else 1), done.stdout

@@ -1,5 +1,6 @@
 """common/cli.py: flags, steps, and errors for people."""
 
+import io
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+import practice
 from common import cli
 
 CHAPTERS = sorted(path.stem for path in cli.ROOT.glob("[0-9][0-9]_*.py"))
@@ -133,11 +135,14 @@ def test_step_waits_for_enter(monkeypatch, capsys):
     assert len(waited) == 2
 
 
-def test_step_goes_on_where_nobody_can_press_enter(monkeypatch, capsys):
-    def nobody(prompt):
-        raise EOFError
+@pytest.mark.parametrize("error", [EOFError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "")])
+def test_step_goes_on_where_nobody_can_press_enter(error, monkeypatch, capsys):
+    """Or where other keys were pressed before it, in an encoding that Python did not expect."""
 
-    monkeypatch.setattr("builtins.input", nobody)
+    def press(prompt):
+        raise error
+
+    monkeypatch.setattr("builtins.input", press)
     cli.begin(None, wait=True)("first")
     assert "1. first" in capsys.readouterr().out
 
@@ -197,6 +202,27 @@ def test_a_console_without_chinese_does_not_crash(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert b"Chapter \xb7 ?" in done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
+@pytest.mark.parametrize("name", [*CHAPTERS, "practice"])
+def test_help_and_errors_on_consoles_of_any_encoding(name, encoding, load_chapter, monkeypatch):
+    main = practice.main if name == "practice" else load_chapter(name).main
+    for flags, stream, shown in [(["--help"], "stdout", "usage: "), (["--é月🌙"], "stderr", "--")]:
+        console = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+        monkeypatch.setattr(sys, stream, console)
+        with pytest.raises(SystemExit):
+            main(flags)
+        console.flush()
+        assert shown in console.buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "ascii"])
+def test_a_whole_run_on_consoles_of_any_encoding(encoding, load_chapter, tmp_path, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stdout", console)
+    load_chapter("01_linear_grid").main(["--output-dir", str(tmp_path / "我的 图")])
+    assert "Gradient descent: w = 2.0004" in console.buffer.getvalue().decode(encoding)
 
 
 def test_starting_needs_no_torch():

@@ -1,5 +1,6 @@
 """common/device.py: choosing a device."""
 
+import functools
 import warnings
 
 import pytest
@@ -11,6 +12,8 @@ from common.cli import UserError
 
 
 def pretend(monkeypatch, is_available, current=None, count=1):
+    ask_anew = functools.cache(device._is_available.__wrapped__)
+    monkeypatch.setattr(device, "_is_available", ask_anew)
     monkeypatch.setattr(torch.accelerator, "is_available", is_available)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: current)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
@@ -41,6 +44,37 @@ def test_auto_falls_back_from_an_outdated_driver_and_says_why(monkeypatch):
     assert about == "cpu (CUDA initialization: The NVIDIA driver is too old)"
     with pytest.raises(UserError, match="driver is too old"):
         device.pick_device("cuda")
+
+
+def test_the_outdated_driver_is_named_in_every_run_of_a_notebook(monkeypatch):
+    """torch itself warns once per process."""
+    warned = []
+
+    def is_available():
+        if not warned:
+            warnings.warn("The NVIDIA driver is too old.", stacklevel=1)
+        warned.append(True)
+        return False
+
+    pretend(monkeypatch, is_available)
+    for _ in range(2):
+        assert device.pick_device("auto")[1] == "cpu (The NVIDIA driver is too old)"
+
+
+def test_auto_falls_back_from_a_card_that_fails_to_start(monkeypatch):
+    """torch.cuda.DeferredCudaCallError is no RuntimeError."""
+
+    def ones(*args, **kwargs):
+        warnings.warn("This card is too old.", stacklevel=1)
+        raise torch.cuda.DeferredCudaCallError("CUDA call failed lazily. More follows.")
+
+    pretend(monkeypatch, lambda: True, torch.device("cuda"))
+    monkeypatch.setattr(torch, "ones", ones)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen, about = device.pick_device("auto")
+    assert chosen == torch.device("cpu")
+    assert about == "cpu (cuda does not work: CUDA call failed lazily)"
 
 
 def test_auto_falls_back_from_a_card_that_cannot_compute(monkeypatch):

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 from PIL import Image
 
 from common import plotting
@@ -36,6 +37,16 @@ def test_show_opens_a_window_where_there_is_a_display(tmp_path, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda: shown.append(True))
     plotting.finish(plotting.figure(1, 1), tmp_path / "line.png", show=True)
     assert shown
+
+
+@pytest.mark.parametrize("backend", ["inline", "module://matplotlib_inline.backend_inline"])
+def test_a_notebook_shows_the_figure_without_being_asked(backend, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "get_backend", lambda: backend)
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    plotting.finish(plotting.figure(1, 1), tmp_path / "line.png")
+    assert len(shown) == 1 and len(shown[0]) == 1
+    assert not plt.get_fignums(), "the notebook would show it once more"
 
 
 def test_a_row_of_images():

@@ -32,7 +32,7 @@ def run(*arguments):
 
 def write(folder, name, source):
     """The reader's file, in a folder that lies elsewhere than practice/."""
-    (folder / "common.py").write_text(f"__path__ = [{str(ROOT / 'common')!r}]\n")
+    (folder / "common.py").write_text(f"__path__ = [{str(ROOT / 'common')!r}]\n", encoding="utf-8")
     (folder / f"{name}.py").write_text(source, encoding="utf-8")
 
 
@@ -85,6 +85,22 @@ def test_start_never_overwrites_work(folder, fails, capsys):
     run("start", 3, "--force")
     assert (folder / "03_nn_linear.bak").read_text() == "# mine\n"
     assert (folder / "03_nn_linear.bak2").read_text() == "# mine again\n"
+
+
+def test_start_where_nothing_can_be_written(tmp_path, monkeypatch, fails):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setattr(practice, "PRACTICE", tmp_path / "file" / "practice")
+    assert "Copy the project to a folder of your own" in fails(practice.main, ["start", "1"])
+
+
+def test_a_file_that_an_editor_saved_in_another_encoding(folder, fails):
+    """GBK is what Chinese editors save by default; a mark before UTF-8 is a custom of Windows."""
+    path = folder / "01_linear_grid.py"
+    path.write_bytes("# 我的".encode("gbk"))
+    assert "not in UTF-8" in fails(practice.main, ["check", "1"])
+    assert "--force" in fails(practice.main, ["start", "1"])
+    path.write_bytes("x = 1  # 我的".encode("utf-8-sig"))
+    assert practice.read_practice(ROOT / path.name) == "x = 1  # 我的"
 
 
 def test_comments_between_signature_and_code_are_part_of_the_body():
@@ -263,6 +279,7 @@ def test_the_readers_file_runs_by_itself(tmp_path):
     done = subprocess.run(
         [sys.executable, project / "practice" / "01_linear_grid.py"],
         cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
     )
