@@ -124,8 +124,8 @@ def draw(histories: dict[str, History], always_no: float, show: bool):
     left.set(title="Training loss", xlabel="epoch", ylabel="cross entropy (nats)")
     left.legend()
     right.axhline(always_no, color=plotting.GREY, ls="--", label='always "no", held-out part')
-    right.set(title="Accuracy on both parts", xlabel="epoch", ylabel="accuracy", ylim=(0.55, 1))
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8, ncols=2)
+    right.set(title="Accuracy on both parts", xlabel="epoch", ylabel="accuracy")
+    right.legend(loc="best", fontsize=8)
     return fig
 
 

@@ -457,7 +457,9 @@ def main(argv=None):
         "--rungs", type=rung_numbers, default=",".join(RUNGS), help="the rungs to climb"
     )
     parser.add_argument(
-        "--rounds", type=cli.positive_int, default=9, help="how often each rung is timed"
+        "--rounds",
+        type=cli.positive_int,
+        help="how often each rung is timed (default: 9, and 3 for one alone)",
     )
     parser.add_argument(
         "--recipe-epochs",
@@ -503,8 +505,9 @@ def main(argv=None):
     if not rungs:
         raise cli.UserError("no rung is left to climb. Choose others with --rungs.")
 
-    step(f"Time them in turns, {args.rounds} times, on parts of an epoch that take {PART} s")
-    measure(rungs, device, args.rounds, PART)
+    rounds = args.rounds or (9 if len(args.rungs) > 1 else 3)  # alone, it is compared with nothing
+    step(f"Time them in turns, {rounds} times, on parts of an epoch that take {PART} s")
+    measure(rungs, device, rounds, PART)
 
     trained = []  # histories, and how many epochs each should have
     if {"1", "2", "3"} & set(args.rungs):  # which get the same batches, so they learn the same

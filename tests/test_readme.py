@@ -1,39 +1,226 @@
-"""README.md: what it names is there, and what is there it names."""
+"""README.md and README.zh-CN.md: all they name is there, and all their numbers are true."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
+from collections import Counter
 
 import pytest
+from conftest import imported
 
 from common.cli import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
+ENGLISH, CHINESE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
+)
+BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["English", "Chinese"])
+FENCED = re.compile(r"^```\n.*?^```\n", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?")
+make_pictures = imported(ROOT / "docs" / "make_pictures.py")
 
 
+def row(readme, name):
+    """The chapter's row in the table, by cells."""
+    (line,) = re.findall(rf"^\| \[`{name}\.py`\]\({name}\.py\)<br>.*\|$", readme, re.MULTILINE)
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def sections(readme):
+    """The text below each second-level heading."""
+    return re.split(r"^## .*\n", readme, flags=re.MULTILINE)[1:]
+
+
+@BOTH
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_each_chapter_has_a_row_and_a_picture(name):
-    assert f"| `python {name}.py` |" in README
-    picture = ROOT / "docs" / f"{name}.png"
-    assert 10_000 < picture.stat().st_size < 200_000
+def test_each_chapter_has_a_row_and_a_picture(name, readme):
+    assert f'<img src="docs/{name}.png"' in row(readme, name)[0]
+    assert f"<!-- docs/{name}.txt -->" in row(readme, name)[3]
+    assert 10_000 < (ROOT / "docs" / f"{name}.png").stat().st_size < 200_000
 
 
-def test_every_script_in_a_command_exists():
-    scripts = re.findall(r"python (\w+\.py)", README)
-    assert set(scripts) == {*(f"{name}.py" for name in CHAPTERS), "practice.py"}
+def test_docs_holds_what_the_command_makes_and_nothing_else():
+    pictures = {f"{name}.png" for name in CHAPTERS}
+    transcripts = {f"{name}.txt" for name in make_pictures.RUNS}
+    found = {path.name for path in (ROOT / "docs").iterdir() if path.is_file()}
+    assert found == pictures | transcripts | {"make_pictures.py"}
+    assert {name[:2] for name in make_pictures.RUNS} == {name[:2] for name in CHAPTERS}
+    for name, command in make_pictures.RUNS.items():
+        assert make_pictures.read_transcript(name)[0].startswith(f"$ {command}\n")
 
 
-def test_every_link_within_the_project_leads_somewhere():
-    targets = re.findall(r"\]\(([^)]+)\)", README)
-    assert targets
-    for target in targets:
+@BOTH
+def test_what_it_shows_of_runs_is_what_they_said(readme):
+    assert len(re.findall(r"<!-- docs/", readme)) >= len(CHAPTERS) + 3
+    assert make_pictures.updated(readme) == readme
+
+
+@BOTH
+def test_every_script_and_flag_in_a_command_exists(readme, load_chapter, capsys):
+    commands = re.findall(r"python (\w+\.py)((?: [\w.,<>\"=-]+)*)", readme)
+    assert len(commands) > len(CHAPTERS)
+    for script, rest in commands:
+        assert (ROOT / script).exists()
+        if script != "practice.py":
+            with pytest.raises(SystemExit):
+                load_chapter(script.removesuffix(".py")).main(["--help"])
+            known = capsys.readouterr().out
+            for flag in re.findall(r"--[a-z-]+", rest):
+                assert flag in known, (script, flag)
+
+
+@BOTH
+def test_every_link_within_the_project_leads_somewhere(readme):
+    targets = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", readme)
+    assert len(targets) > 2 * len(CHAPTERS)
+    for target in map("".join, targets):
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-def test_the_notes_headings_are_those_of_the_chapters():
-    for row in re.findall(r"^\| `python (\w+)\.py` \| ([^|]+) \|", README, re.MULTILINE):
-        name, headings = row
+@BOTH
+def test_the_notes_headings_are_those_of_the_chapters(readme):
+    for name in CHAPTERS:
         source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
         title = ast.get_docstring(ast.parse(source)).splitlines()[0]
-        for heading in headings.split(", "):
+        for heading in row(readme, name)[1].split(", "):
             assert heading in title
+
+
+def is_in(number, text):
+    """Whether the text has this number, with as many digits or more."""
+    digits = len(number.partition(".")[2])
+    value = float(number.replace(",", ""))
+    for other in NUMBER.findall(text):
+        known = float(other.replace(",", ""))
+        if len(other.partition(".")[2]) >= digits and abs(known - value) <= 0.5001 * 10**-digits:
+            return True
+    return False
+
+
+@BOTH
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_results_are_those_of_the_runs(name, readme):
+    """Each number in the row's result, and with a point in the sections on chapters 8 and 9."""
+    runs = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob(f"docs/{name}*.txt"))
+    source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    result = NUMBER.findall(row(readme, name)[4])
+    assert result
+    for section in sections(readme):
+        if f"python {name}.py" in section and name[:2] in ("08", "09"):
+            prose = FENCED.sub("", re.sub(r"Python 3\.\d+", "", section))
+            result += [number for number in NUMBER.findall(prose) if "." in number]
+    for number in result:
+        assert is_in(number, runs) or is_in(number, source), f"{number} is not in docs/{name}*.txt"
+
+
+# The transcripts in docs/ are what the chapters say today
+
+
+def words_and_numbers(text):
+    """The text with # in place of its numbers, and the numbers."""
+    return NUMBER.sub("#", " ".join(text.split())), [
+        float(number.replace(",", "")) for number in NUMBER.findall(text)
+    ]
+
+
+@pytest.mark.parametrize("name", [*CHAPTERS[:5], pytest.param(CHAPTERS[5], marks=pytest.mark.slow)])
+def test_the_transcript_is_what_the_chapter_says(name, load_chapter, tmp_path, monkeypatch, capsys):
+    """Chapter 7's and 8's are compared by their own tests, 9's below."""
+    monkeypatch.chdir(tmp_path)
+    device = [] if name == "01_linear_grid" else ["--device", "cpu"]
+    load_chapter(name).main([*device, "--output-dir", "outputs"])
+    said = capsys.readouterr().out.replace("\\", "/")
+    command, _, transcript = make_pictures.read_transcript(name)[0].partition("\n")
+    words, numbers = words_and_numbers(transcript)
+    said_words, said_numbers = words_and_numbers(said)
+    assert said_words == words, command
+    assert said_numbers == pytest.approx(numbers, rel=0.02, abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_language_model_tells_the_same_story(load_chapter, tmp_path, monkeypatch, capsys):
+    """Without its samples, and with another Python's reference and fewer iterations."""
+    monkeypatch.chdir(tmp_path)
+    load_chapter("09_small_llm").main(
+        ["--device", "cpu", "--output-dir", "outputs", "--iterations", "20"]
+    )
+    said = capsys.readouterr().out.replace("\\", "/")
+    transcript = make_pictures.read_transcript("09_small_llm")[0].partition("\n")[2]
+
+    def story(text):
+        lines = [line for line in text.splitlines() if not line.startswith("   | ")]
+        return words_and_numbers(re.sub("'.*", "", "\n".join(lines)))[0]
+
+    assert story(said) == story(transcript)
+
+
+def test_the_debugger_answers_as_shown(tmp_path):
+    """With breakpoint() where both editions say: in chapter 3's train, before zero_grad."""
+    source = (ROOT / "03_nn_linear.py").read_text(encoding="utf-8")
+    assert source.count("\n            optimizer.zero_grad()\n") == 1
+    line = "            optimizer.zero_grad()\n"
+    script = tmp_path / "03_nn_linear.py"
+    script.write_text(source.replace(line, f"            breakpoint()\n{line}"), encoding="utf-8")
+    (shown,) = re.findall(r"```\n(\(Pdb\) .*?)```\n", ENGLISH, re.DOTALL)
+    commands = [line.removeprefix("(Pdb) ") for line in shown.splitlines() if "(Pdb)" in line]
+    done = subprocess.run(
+        [sys.executable, script, "--device", "cpu"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        input="\n".join([*commands, "q"]) + "\n",
+        capture_output=True,
+        encoding="utf-8",
+    )
+    answers = [line for line in shown.splitlines() if "(Pdb)" not in line]
+    assert re.findall(r"\(Pdb\) (.+)", done.stdout)[: len(answers)] == answers
+    assert "Traceback" not in done.stderr and done.returncode in (0, 130)
+
+
+# The two editions are one
+
+
+def headings(readme):
+    return re.findall(r"^#+(?= )", FENCED.sub("", readme), re.MULTILINE)
+
+
+def commands(readme):
+    return [re.split(r"\s{2,}", line)[0] for line in re.findall(r"^ {4}(\S.*)", readme, re.M)]
+
+
+def code(readme):
+    return Counter(re.findall(r"`([^`\n]+)`", FENCED.sub("", readme)))
+
+
+def numbers(readme):
+    return Counter(NUMBER.findall(readme))
+
+
+def links(readme):
+    targets = re.findall(r"\]\(([^)]+)\)|(?:src|href)=\"([^\"]+)\"", readme)
+    return Counter(target for target in map("".join, targets) if not target.startswith("README"))
+
+
+def tables(readme):
+    return re.findall(r"^\|.*\|$", FENCED.sub("", readme), re.MULTILINE)
+
+
+def test_the_editions_link_to_each_other():
+    assert "](README.zh-CN.md)" in ENGLISH.split("##")[0]
+    assert "](README.md)" in CHINESE.split("##")[0]
+
+
+@pytest.mark.parametrize("part", [headings, FENCED.findall, commands, code, numbers, links])
+def test_the_editions_have_the_same(part):
+    english, chinese = part(ENGLISH), part(CHINESE)
+    assert len(english) > 3
+    if isinstance(english, Counter):
+        assert not english - chinese and not chinese - english
+    assert english == chinese
+
+
+def test_the_editions_have_the_same_tables():
+    assert [line.count(" | ") for line in tables(ENGLISH)] == [
+        line.count(" | ") for line in tables(CHINESE)
+    ]
