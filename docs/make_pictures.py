@@ -100,7 +100,7 @@ def updated(readme: str) -> str:
 
     readme = re.sub(
         r"(?P<comment><!-- docs/(?P<name>\S+)\.txt(, step (?P<step>\d+))? -->)\n"
-        r"```\n(?:.*?\n)?```\n",
+        r"```\n(?:.*?\n)??```\n",
         block,
         readme,
         flags=re.DOTALL,

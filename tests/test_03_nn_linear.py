@@ -96,7 +96,7 @@ def test_all_optimizers_start_where_the_model_started(chapter, tmp_path, monkeyp
         assert values[0] == pytest.approx(history["loss"][0])
 
 
-def test_ctrl_c_among_the_optimizers_keeps_the_figure(chapter, tmp_path, monkeypatch):
+def test_ctrl_c_among_the_optimizers_keeps_the_figure(chapter, tmp_path, monkeypatch, capsys):
     def losses_with(name, *rest):
         if name == "Rprop":
             raise KeyboardInterrupt
@@ -106,6 +106,7 @@ def test_ctrl_c_among_the_optimizers_keeps_the_figure(chapter, tmp_path, monkeyp
     with pytest.raises(SystemExit) as exit_:
         chapter.main(["--epochs", "2", "--output-dir", str(tmp_path)])
     assert exit_.value.code == 130
+    assert "Stopped after 2 of 13 optimizers" in capsys.readouterr().out
     assert (tmp_path / f"{NAME}.png").exists()
 
 

@@ -115,6 +115,32 @@ def test_the_results_are_those_of_the_runs(name, readme):
         assert is_in(number, runs) or is_in(number, source), f"{number} is not in docs/{name}*.txt"
 
 
+def test_the_command_makes_them(tmp_path, monkeypatch, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "<!-- docs/01_linear_grid.txt -->\n```\n```\n"
+        "<!-- docs/01_linear_grid.txt, step 2 -->\n```\nold\n```\n"
+        "It takes 99 s<!-- docs/01_linear_grid.txt -->.\n"
+    )
+    monkeypatch.setattr(make_pictures, "DOCS", tmp_path)
+    monkeypatch.setattr(make_pictures, "READMES", [readme])
+    make_pictures.main(["01"])
+    whole, step = readme.read_text(encoding="utf-8").split("<!--")[1:3]
+    assert "$ python 01_linear_grid.py\nChapter 1 ·" in whole and "6. What was learned\n" in whole
+    assert whole.endswith("Gradient descent: w = 2.0004\n```\n")
+    assert "```\n2. Try every w from 0.0 to 9.9\n" in step and "\n3." not in step
+    assert re.search(r"\d at w = 2.0\n```\nIt takes \d s$", step)
+    with make_pictures.Image.open(tmp_path / "01_linear_grid.png") as picture:
+        assert picture.width >= 1200 and picture.mode == "P"
+
+
+def test_a_run_on_a_gpu_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pictures, "DOCS", tmp_path)
+    with pytest.raises(SystemExit, match="this one was on cuda"):
+        make_pictures.save_transcript("03_nn_linear", "Chapter 3\nDevice: cuda\n", 1.0)
+    assert not any(tmp_path.iterdir())
+
+
 # The transcripts in docs/ are what the chapters say today
 
 
