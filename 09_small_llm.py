@@ -424,7 +424,7 @@ def draw(
     losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training")
     style = {"color": plotting.ORANGE, "label": "held out"}
     losses.plot(ends, history["held-out loss"], "o-", **style)
-    for value, name in [(uniform, "every character as likely"), (bigram, "bigram table")]:
+    for value, name in [(uniform, "blind guessing"), (bigram, "bigram table")]:
         losses.axhline(value, color="black", lw=1, ls=":")
         losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
     losses.set(title="It learns to write", xlabel="iteration")
@@ -592,8 +592,8 @@ def main(argv=None):
     bigram = Bigram(learn.cpu(), len(vocabulary))
     bigram_loss = evaluate(bigram, tested.cpu(), settings.context)
     babble = generate(bigram, codes[:1].cpu(), 150, settings.context, seed=args.seed)
-    print(f"   who knows nothing:   loss {uniform:.4f} nats per character, ln({len(vocabulary)})")
-    print(f"   who knows the table: loss {bigram_loss:.4f}, and writes")
+    print(f"   blind guessing:   loss {uniform:.4f} nats per character, ln({len(vocabulary)})")
+    print(f"   the bigram table: loss {bigram_loss:.4f}, and writes")
     print(indented(decode(babble, vocabulary)))
 
     step("Attention: each place looks at those before it, and at itself")
@@ -612,7 +612,7 @@ def main(argv=None):
         print(f"   as trained for {first:,} iterations so far")
     else:
         loss = evaluate(model, held_out[: 64 * s.context + 1], s.context)
-        print(f"   loss before training: {loss:.2f}, and who knows nothing has {uniform:.2f}")
+        print(f"   loss before training: {loss:.2f}; blind guessing has {uniform:.2f}")
 
     windows = f"{s.batch_size} windows of {s.context}"
     step(f"Train for {s.iterations - first:,} iterations, each on {windows} characters")
