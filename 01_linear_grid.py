@@ -63,7 +63,10 @@ def gradient(x_data: np.ndarray, y_data: np.ndarray, w: float) -> float:
 def gradient_descent(
     x_data: np.ndarray, y_data: np.ndarray, w: float, lr: float, epochs: int
 ) -> tuple[float, History]:
-    """Step against the gradient `epochs` times; the last w, and w and loss before each step."""
+    """Step against the gradient `epochs` times; the last w, and w and loss before each step.
+
+    Progress, from common/progress.py, shows them and remembers them.
+    """
     # Steps that are too long overflow: Progress says so in words.
     with Progress(epochs) as progress, np.errstate(over="ignore", invalid="ignore"):
         for epoch in progress.epochs():

@@ -53,7 +53,10 @@ def train(
     y_data: torch.Tensor,
     epochs: int,
 ) -> History:
-    """Full-batch gradient descent. Returns the loss, w and b before each update."""
+    """Full-batch gradient descent. Returns the loss, w and b before each update.
+
+    Progress, from common/progress.py, shows them and remembers them.
+    """
     with Progress(epochs) as progress:
         for epoch in progress.epochs():
             w, b = model.linear.weight.item(), model.linear.bias.item()

@@ -259,7 +259,9 @@ def main(argv=None):
     if args.predict:
         history = training.load_checkpoint(checkpoint, model)
         epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
-        print(f"{checkpoint}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}")
+        print(
+            f"{cli.path_for_people(checkpoint)}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}"
+        )
         return read_digits(model, cli.expand(args.predict), device)
     history = {}
     if args.resume:

@@ -539,7 +539,8 @@ def main(argv=None):
         for rung in recipes:
             if rung.history:
                 times = first / rung.history["seconds"][-1]
-                print(f"   The {rung.name} needs 1/{times:.1f} of the first row's time.")
+                share = f"1/{times:.1f} of" if times > 1 else f"{1 / times:.1f} times"
+                print(f"   The {rung.name} needs {share} the first row's time.")
     if args.json:
         write_json(args.json, machine, rungs)
         print(f"Numbers:    {cli.path_for_people(args.json)}")

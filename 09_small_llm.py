@@ -307,8 +307,9 @@ def train(
                 loss = cross_entropy(model(x), y)
             loss_sum += loss.detach()
             batches += 1
-            if i % every == 0 and (i > first or i == 0):
-                progress.end_epoch(loss=loss_sum.item() / batches, **look(i))
+            if i % every == 0 and (i == 0 or first < i < settings.iterations - 1):
+                mean = loss_sum.item() / batches
+                progress.end_epoch(loss=mean, **look(i))
                 loss_sum, batches = torch.zeros_like(loss_sum), 0
 
             for group in optimizer.param_groups:
@@ -318,7 +319,9 @@ def train(
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # no step is a leap
             optimizer.step()
             progress.show(loss.detach(), 1)
-        progress.end_epoch(loss=loss_sum.item() / max(1, batches), **look(i + 1))
+        if batches:  # none, if Ctrl-C came in the iteration of a look
+            mean = loss_sum.item() / batches
+        progress.end_epoch(loss=mean, **look(i + 1))
     return progress.history
 
 
@@ -645,7 +648,8 @@ def main(argv=None):
     training.save_checkpoint(checkpoint, model, optimizer, history, **more)
     done = int(history["iteration"][-1])
     tokens = (done - first) * s.batch_size * s.context
-    print(f"   {tokens:,} characters seen in {seconds:.0f} s: {tokens / seconds:,.0f} per second")
+    speed = f"{tokens / seconds:,.0f} per second"
+    print(f"   {tokens:,} characters seen in {seconds:.0f} s of training: {speed}")
     print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
 
     step("What was learned, and what it writes")

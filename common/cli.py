@@ -5,6 +5,7 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 
 import argparse
 import bdb
+import difflib
 import functools
 import io
 import itertools
@@ -193,4 +194,8 @@ class Parser(argparse.ArgumentParser):
     """argparse with an error of one line, not preceded by a screen of usage."""
 
     def error(self, message: str):
-        raise UserError(f"{message} (--help lists every flag)")
+        known = [flag for action in self._actions for flag in action.option_strings]
+        typed = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
+        hint = f"did you mean {meant[0]}?" if meant else "--help lists every flag"
+        raise UserError(f"{message} ({hint})")

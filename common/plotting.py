@@ -71,11 +71,11 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
 
 
 def visible(text: str) -> list[str]:
-    """Each character as the default font can draw it: a space as ␣, what it lacks as □."""
+    """Each character as the default font can draw it: space ␣, newline ↵, what it lacks □."""
     from matplotlib import font_manager
 
     drawn = font_manager.get_font(font_manager.findfont("monospace")).get_charmap()
-    shown = [{" ": "␣", "$": r"\$"}.get(character, character) for character in text]
+    shown = [{" ": "␣", "\n": "↵", "$": r"\$"}.get(character, character) for character in text]
     return [c if ord(c[-1]) in drawn else "□" for c in shown]
 
 
@@ -88,10 +88,9 @@ def image_row(
 ) -> None:
     """Up to ten grey-scale pictures (N, H, W) in a row, each under its own caption."""
     fig.suptitle(title, x=0.01, ha="left", fontsize=11)
-    places = fig.subplots(1, 10)
-    for axes in places:
+    for place, (image, caption, color) in enumerate(zip(images, captions, colors, strict=False)):
+        axes = fig.add_axes((0.01 + 0.099 * place, 0.02, 0.09, 0.62))  # evenly, whatever is beside
         axes.set_axis_off()
-    for axes, image, caption, color in zip(places, images, captions, colors, strict=False):
         axes.imshow(image, cmap="gray_r")
         axes.set_title(caption, fontsize=9, color=color, loc="center")
 

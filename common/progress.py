@@ -62,7 +62,7 @@ class Progress:
         self._bar = tqdm(
             total=self._epochs * self._steps_per_epoch,
             initial=self._steps_done,
-            unit=" epochs" if self._epoch_is_one_step else " batches",
+            unit=" epoch" if self._epoch_is_one_step else " batch",
             disable=not self._live,
             dynamic_ncols=True,
         )

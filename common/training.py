@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from common.cli import UserError
+from common.cli import UserError, path_for_people
 from common.device import one_thread
 from common.files import written_whole
 from common.progress import History, Progress
@@ -71,7 +71,10 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict:
     """All that save_checkpoint has written. Raises UserError where there is no such file."""
     if not path.exists():
-        raise UserError(f"there is no checkpoint {path}. Train first: run without this flag.")
+        raise UserError(
+            f"there is no checkpoint {path_for_people(path)}. "
+            "Train first, without --resume, --predict or --prompt."
+        )
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -45,7 +45,7 @@ class Examiner:
         self.report, self.limit = report, limit
         self.calls: list[Call] = []
         self.counts: dict[str, int] = {}  # of calls of each body in this test
-        self.running: list[str] = []  # bodies being executed now, outermost first
+        self.running: list[tuple] = []  # bodies and arguments of now, outermost first
         self.comparing = False
         self.problem = None
         self.returned: set[str] = set()  # bodies that came to their end in this test
@@ -79,7 +79,7 @@ class Examiner:
             if worth_it and not _operations_are_counted():
                 call = Call(name, _copied((args, kwargs)), _random_state())
                 call.signature = inspect.signature(function)
-            self.running.append(name)
+            self.running.append((name, args, kwargs))
             result = function(*args, **kwargs)
             self.running.pop()
             self.returned.add(name)
@@ -132,7 +132,7 @@ class Examiner:
 
     def give_up(self) -> None:
         """The time is over: say what was running, and end this process whatever it does."""
-        body = self.running[-1] if self.running else None
+        body = self.running[-1][0] if self.running else None
         self.problem = {"body": body, "kind": "endless"}
         self.wrong.add(body)
         self.write()
@@ -161,15 +161,43 @@ class Examiner:
                     return {"body": call.name, "kind": "wrong", "test": test} | different
         finally:
             self.comparing = False
-        body = self.running[-1] if self.running else None
-        message = traceback.format_exception_only(error)[-1].strip()
+        body = self.blamed()
+        lines = traceback.format_exception_only(error)[-1].strip().splitlines()
+        message = "\n".join(line for line in lines if not re.match(r" *\+ +(where|and) ", line))
         where = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in where if frame.filename == self.readers_file]
-        if ours:
-            message = f"line {ours[-1].lineno}: {ours[-1].line}\n{message}"
+        shown = [frame for frame in where if frame.filename == self.readers_file]
+        if body and any(frame.name == body.rpartition(".")[2] for frame in shown):
+            shown = [frame for frame in shown if frame.name == body.rpartition(".")[2]]
+        if not shown:  # the reader's lines ran, and the test can't use what came of them
+            shown = [frame for frame in where if frame.filename == str(item.path)]
+        if shown:
+            file = "" if body or shown[-1].filename == self.readers_file else "the test's "
+            message = f"{file}line {shown[-1].lineno}: {shown[-1].line}\n{message}"
         if body is None:
             body = self.named_last(item)
         return {"body": body, "kind": "wrong", "test": test, "error": message}
+
+    def blamed(self) -> str | None:
+        """The innermost body that was running, but for those that were given what can't work."""
+        for name, args, kwargs in reversed(self.running):
+            if not self.fails_too(name, args, kwargs):
+                return name
+        return self.running[-1][0] if self.running else None
+
+    def fails_too(self, name: str, args: tuple, kwargs: dict) -> bool:
+        """Whether the project's own function can't do anything with these arguments either."""
+        reference = self.references.get(name)
+        if reference is None:
+            return False
+        self.comparing = True
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                reference(*args, **kwargs)
+        except Exception:
+            return True
+        finally:
+            self.comparing = False
+        return False
 
     def named_last(self, item) -> str | None:
         """The last body that the test's own code names: what it is about."""
@@ -306,20 +334,31 @@ def _same(one, other) -> bool:
     return one is not None  # a figure, an optimizer: the test's own words must do
 
 
-def _short(value) -> str:
-    """What to show of a value: a few lines at most."""
-    if type(value) in (list, tuple, dict) and len(repr(value)) <= 300:
+def _short(value, room: int = 300) -> str:
+    """What to show of a value: a few lines at most, and something of each of a few parts."""
+    value = _plain(value)
+    if type(value) in (list, tuple, dict) and len(repr(value)) <= room:
         return repr(value)
+    if type(value) in (list, tuple) and len(value) <= 5:
+        return f"({', '.join(_short(part, room // len(value)) for part in value)})"
     if hasattr(value, "shape") and hasattr(value, "flatten"):
         text = repr(value)
-        if len(text) > 300:
+        if len(text) > room:
             first = ", ".join(f"{number:.4g}" for number in value.flatten()[:5].tolist())
             text = f"{type(value).__name__} of shape {tuple(value.shape)}: {first}, …"
         return text
     if type(value).__repr__ is object.__repr__ or "\n" in repr(value):
         return f"a {type(value).__name__}"
     text = repr(value)
-    return text if len(text) <= 300 else text[:300] + " …"
+    return text if len(text) <= room else text[:room] + " …"
+
+
+def _plain(value):
+    """The numbers of NumPy within lists and tuples as Python's: 0.1, not np.float64(0.1)."""
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    return value.item() if is_scalar else value
 
 
 def _described(signature: inspect.Signature, args, kwargs) -> str:

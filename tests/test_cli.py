@@ -107,6 +107,14 @@ def test_an_unknown_flag(fails):
     assert "--nonsense" in fails(main, ["--nonsense"])
 
 
+def test_a_mistyped_flag(fails):
+    main = cli.command(lambda argv: cli.parser("doc", epochs=3).parse_args(argv))
+    assert "unrecognized arguments: --epohcs 3 (did you mean --epochs?)" in fails(
+        main, ["--epohcs", "3"]
+    )
+    assert "(--help lists" in fails(main, ["--epochs", "0"])
+
+
 def test_only_flags_with_a_default_exist():
     args = cli.parser("doc", epochs=3).parse_args([])
     assert args.epochs == 3
