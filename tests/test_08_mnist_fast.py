@@ -437,7 +437,8 @@ def test_notes_rung_trains_its_network_with_the_loop_given(chapter):
     assert (rung.number, rung.name, rung.loader) == ("3", "name", ["batches"])
     assert torch.equal(parameters(rung.model), parameters(fresh_model(4)))
     rung.train("some batches")
-    ((model, optimizer, batches, device),) = calls
+    ((model, criterion, optimizer, batches, device),) = calls
+    assert type(criterion) is torch.nn.CrossEntropyLoss
     assert model is rung.model and (batches, device) == ("some batches", CPU)
     assert optimizer.param_groups[0]["params"][0] is next(rung.model.parameters())
     assert optimizer.param_groups[0]["momentum"] == 0.5
