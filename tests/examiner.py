@@ -165,14 +165,12 @@ class Examiner:
         lines = traceback.format_exception_only(error)[-1].strip().splitlines()
         message = "\n".join(line for line in lines if not re.match(r" *\+ +(where|and) ", line))
         where = traceback.extract_tb(error.__traceback__)
-        shown = [frame for frame in where if frame.filename == self.readers_file]
-        if body and any(frame.name == body.rpartition(".")[2] for frame in shown):
-            shown = [frame for frame in shown if frame.name == body.rpartition(".")[2]]
-        if not shown:  # the reader's lines ran, and the test can't use what came of them
-            shown = [frame for frame in where if frame.filename == str(item.path)]
-        if shown:
-            file = "" if body or shown[-1].filename == self.readers_file else "the test's "
-            message = f"{file}line {shown[-1].lineno}: {shown[-1].line}\n{message}"
+        ours = [frame for frame in where if frame.filename == self.readers_file]
+        blamed = [frame for frame in ours if body and frame.name == body.rpartition(".")[2]]
+        tests = [frame for frame in where if frame.filename == str(item.path)]
+        for frame in (blamed or ours or tests)[-1:]:  # tests: they can't use what came back
+            file = "line" if ours else "the test's line"
+            message = f"{file} {frame.lineno}: {frame.line}\n{message}"
         if body is None:
             body = self.named_last(item)
         return {"body": body, "kind": "wrong", "test": test, "error": message}
