@@ -1,11 +1,12 @@
-# %%
-"""Chapter 3 · The same line, with what torch brings along · Pytorch实现线性回归模型
+# %% [markdown]
+"""# Chapter 3 · Linear regression with torch.nn · Pytorch实现线性回归模型
 
-You will learn to build a model as a class, to let a criterion measure it and an optimizer update
-it, and the five lines of training that all later chapters repeat.
+Chapter 2 wrote the model, the loss and the update by hand. `torch.nn` and `torch.optim` bring all
+three: a model is a class, a criterion measures its error, an optimizer updates its parameters. The
+five lines of training in this chapter train every later model, too.
 
-    python 03_nn_linear.py                 a hundred epochs, as in the notes
-    python 03_nn_linear.py --epochs 1000   much nearer to the exact answer
+    python 03_nn_linear.py                 100 epochs, as in the notes
+    python 03_nn_linear.py --epochs 1000   much nearer to the exact solution
 
 The last lines of a run:
 
@@ -13,38 +14,94 @@ The last lines of a run:
     Prediction for x = 4: 7.…
 """
 
+# %%
+from common import chapter, cli, plotting
+
+MAIN = __name__ == "__main__"
+if MAIN:
+    args = chapter.begin(cli.parser(__doc__, epochs=100, lr=0.01, device=True))
+
+# %%
 import torch
 
-from common import cli, files, plotting
-from common.device import pick_device
-from common.progress import History, Progress, epochs_done, leave_if_stopped
+from common.progress import History, Progress, epochs_done
+
+# %% [markdown]
+# ## The data, one row per sample
+#
+# The task is **regression**: predict a number $y$ from a number $x$. The layers of `torch.nn` take
+# a whole batch of samples at once, as a matrix with one row per sample and one column per
+# **feature** (input variable). So three samples with one feature each are a tensor of shape (3, 1).
+
+# %%
+if MAIN:
+    chapter.section()
+    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # (3, 1)
+    y_data = torch.tensor([[2.0], [4.0], [6.0]], device=args.device)  # (3, 1)
+    print(f"x_data {tuple(x_data.shape)}, y_data {tuple(y_data.shape)}, on the line y = 2x")
+
+# %% [markdown]
+# ## The model · 模型构建
+#
+# A model is a class that inherits from `nn.Module`. `__init__` creates its layers, and `forward` is
+# the **forward pass**: it computes the prediction $\hat y = w x + b$. `nn.Linear(1, 1)` has one
+# input and one output, owns the weight $w$ and the **bias** $b$, and starts them at random values.
+# Calling `model(x)` runs `forward`, which is why that name is fixed. `nn.Module` finds every
+# **parameter**, the numbers that training may change, and knows each by name.
 
 
-# %% Build the model · 模型构建
+# %%
 class LinearModel(torch.nn.Module):
     """A line y = w x + b: (N, 1) -> (N, 1)."""
 
     def __init__(self):
         super().__init__()
-        self.linear = torch.nn.Linear(1, 1)  # one input, one output: it owns w (1, 1) and b (1,)
+        self.linear = torch.nn.Linear(1, 1)  # weight (1, 1), bias (1,)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Called by model(x), which is why its name is fixed: (N, 1) -> (N, 1)."""
+        """The prediction for each row: (N, 1) -> (N, 1)."""
         y_pred = self.linear(x)
         return y_pred
 
 
-# %% Loss and optimizer · 损失函数与优化器
-def loss_and_optimizer(
-    model: torch.nn.Module, lr: float
-) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """The summed squared error, and the optimizer that steps against its gradient."""
+if MAIN:
+    chapter.section()
+    model = LinearModel().to(args.device)
+    for name, parameter in model.named_parameters():
+        print(f"{name:13} {tuple(parameter.shape)!s:6} = {parameter.item():.4f}")
+
+# %% [markdown]
+# ## Loss function and optimizer · 损失函数与优化器
+#
+# The **criterion** is the loss function, here the squared error. `reduction="sum"` adds up the
+# errors of all samples; `"mean"` averages them. The gradient of the sum is $N$ times that of the
+# mean, so at the same learning rate a step is $N$ times as long: switching from one to the other
+# means choosing a new learning rate. The **optimizer** is given the parameters. Its `step()`
+# updates them; for SGD, (stochastic) gradient descent, the update is
+# $w = w - lr \cdot \partial L / \partial w$.
+
+# %%
+if MAIN:
+    chapter.section()
     criterion = torch.nn.MSELoss(reduction="sum")
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    return criterion, optimizer
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+
+    for reduction in ["sum", "mean"]:
+        loss = torch.nn.MSELoss(reduction=reduction)(model(x_data), y_data)
+        (gradient,) = torch.autograd.grad(loss, model.linear.bias)
+        print(f"reduction={reduction!r:6}  loss {loss.item():8.4f}  dL/db {gradient.item():9.4f}")
+
+# %% [markdown]
+# ## Training · 训练过程
+#
+# Each epoch makes five calls: the forward pass, the loss, `zero_grad()`, `backward()`, `step()`.
+# `backward()` is **backpropagation**: it adds the gradient of the loss to each parameter's `.grad`,
+# which is why `zero_grad()` has to empty it first. All three samples go into every update: this is
+# **full-batch** gradient descent. `Progress`, from common/progress.py, shows the bar and records
+# the values; it is no part of the training.
 
 
-# %% Train · 训练过程
+# %%
 def train(
     model: LinearModel,
     criterion: torch.nn.Module,
@@ -53,10 +110,7 @@ def train(
     y_data: torch.Tensor,
     epochs: int,
 ) -> History:
-    """Full-batch gradient descent. Returns the loss, w and b before each update.
-
-    Progress, from common/progress.py, shows them and remembers them.
-    """
+    """Full-batch gradient descent. Returns the loss, w and b before each update."""
     with Progress(epochs) as progress:
         for epoch in progress.epochs():
             w, b = model.linear.weight.item(), model.linear.bias.item()
@@ -70,34 +124,64 @@ def train(
     return progress.history
 
 
-# %% The exact answer, for comparison
-def least_squares(x_data: torch.Tensor, y_data: torch.Tensor) -> tuple[float, float]:
-    """The w and b with the smallest squared error on (N, 1) and (N, 1), in closed form.
+if MAIN:
+    chapter.section()
+    history = train(model, criterion, optimizer, x_data, y_data, args.epochs)
+    w, b = model.linear.weight.item(), model.linear.bias.item()
+    print(f"learned: w = {w:.4f}, b = {b:.4f}")
 
-    Source: the normal equations; torch.linalg.lstsq solves them.
-    """
+# %% [markdown]
+# ## The exact solution
+#
+# Linear regression is one of the few models whose best parameters can be computed without training:
+# `torch.linalg.lstsq` solves the **least squares** problem by a QR factorization. It is a check on
+# gradient descent, which after 100 epochs is close, but not there: the loss falls fast along the
+# steep direction of its surface, and slowly along the flat valley in which $w$ and $b$ make up for
+# each other (chapter 1 draws it).
+
+
+# %%
+def least_squares(x_data: torch.Tensor, y_data: torch.Tensor) -> tuple[float, float]:
+    """The w and b with the smallest squared error on (N, 1) and (N, 1), in closed form."""
     columns = torch.cat([x_data, torch.ones_like(x_data)], dim=1)  # (N, 2): x and 1
     w, b = torch.linalg.lstsq(columns, y_data).solution.flatten().tolist()
     return w, b
 
 
-# %% The course's exercise: every optimizer on the same line
+if MAIN:
+    chapter.section()
+    exact_w, exact_b = least_squares(x_data.cpu(), y_data.cpu())
+    print(f"gradient descent: w = {w:.4f}, b = {b:.4f}")
+    print(f"least squares:    w = {exact_w:.4f}, b = {exact_b:.4f}")
+
+# %% [markdown]
+# ## Other optimizers
+#
+# `torch.optim` has many. All are used alike, so trying another one means changing one line. Here
+# each trains the same model from the same start, with its own default learning rate. This shows how
+# they behave, and is no ranking: the defaults differ a thousandfold (SGD 0.001, Adadelta 1.0), each
+# would have to be tuned, and LBFGS computes the loss up to 20 times in one step, for which it is
+# given a `closure`, a function that does so.
+
+# %%
 OPTIMIZERS = [
     "SGD", "ASGD", "Rprop", "RMSprop", "Adagrad", "Adadelta", "Adafactor",
     "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "LBFGS",
 ]  # fmt: skip
-# torch's others do not fit a line: SparseAdam wants sparse gradients, Muon matrices.
+# Two don't fit a line: SparseAdam needs sparse gradients, Muon matrices.
 
 
 def losses_with(
-    optimizer_name: str, x_data: torch.Tensor, y_data: torch.Tensor, lr: float, epochs: int
+    optimizer: torch.optim.Optimizer,
+    model: torch.nn.Module,
+    criterion: torch.nn.Module,
+    x_data: torch.Tensor,
+    y_data: torch.Tensor,
+    epochs: int,
 ) -> list[float]:
-    """The loss before each of an optimizer's updates, from a fresh model on."""
-    model = LinearModel().to(x_data.device)
-    criterion = torch.nn.MSELoss(reduction="sum")
-    optimizer = getattr(torch.optim, optimizer_name)(model.parameters(), lr=lr)
+    """Train the model, and return the loss before each of the optimizer's updates."""
 
-    def closure():  # LBFGS asks for the loss several times in one step, so all are given this
+    def closure() -> torch.Tensor:
         optimizer.zero_grad()
         loss = criterion(model(x_data), y_data)
         loss.backward()
@@ -106,94 +190,63 @@ def losses_with(
     return [optimizer.step(closure).item() for epoch in range(epochs)]
 
 
-# %% Draw
-def draw(x_data, y_data, history: History, last, losses: dict[str, list[float]], show: bool):
-    """The figure: the line as it learns up to `last`, w and b; its loss; each optimizer's loss."""
-    fig = plotting.figure(10, 6.6, show)
+if MAIN:
+    chapter.section()
+    losses = {}
+    with Progress(len(OPTIMIZERS), 1, unit="optimizer") as progress:
+        for name in progress.batches(OPTIMIZERS):
+            torch.manual_seed(args.seed)  # the same random start as above
+            fresh = LinearModel().to(args.device)
+            other = getattr(torch.optim, name)(fresh.parameters())
+            epochs = epochs_done(history)
+            losses[name] = losses_with(other, fresh, criterion, x_data, y_data, epochs)
+            lr = float(other.param_groups[0]["lr"])
+            print(f"{name:10} lr {lr:<6g} last loss {losses[name][-1]:.2e}")
+
+# %% [markdown]
+# ## Results
+#
+# The line turns towards the data, quickly at first. To predict, run the forward pass alone: inside
+# `torch.no_grad()` no computation graph is built, since no gradient will be needed.
+
+# %% tags=["hide-input"]
+if MAIN:
+    chapter.section()
+    fig = plotting.figure(10, 7, args.show)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.1])
     left, right = top.subplots(1, 2)
 
-    lines = [*zip(history["w"], history["b"], strict=True), last]
+    lines = [*zip(history["w"], history["b"], strict=True), (w, b)]
     end = len(lines) - 1
-    moments = sorted({min(moment, end) for moment in (0, 1, 3, 10, end)})
     x = torch.tensor([0.0, 5.0])
+    moments = sorted({min(moment, end) for moment in (0, 1, 3, 10, end)})
     for moment, shade in zip(moments, (0.2, 0.35, 0.5, 0.75, 1), strict=False):
-        w, b = lines[moment]
-        y = w * x + b
+        y = lines[moment][0] * x + lines[moment][1]
         left.plot(x, y, color=plotting.BLUE, alpha=shade, label=f"updates: {moment}")
-    left.plot(x_data, y_data, "o", color=plotting.RED, label="data")
+    left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data")
     left.set(title="The line turns towards the data", xlabel="x", ylabel="y")
     left.legend(fontsize=8)
 
     right.semilogy(history["epoch"], history["loss"], color=plotting.BLUE)
-    right.set(
-        title="The loss falls fast, then slowly", xlabel="epoch", ylabel="summed squared error"
-    )
+    right.set(title="The loss falls fast, then slowly", xlabel="epoch")
+    right.set_ylabel("summed squared error")
 
-    axes = bottom.subplots()
-    for (name, values), (color, dashes) in zip(losses.items(), plotting.LINES, strict=False):
-        axes.semilogy(range(1, len(values) + 1), values, dashes, color=color, label=name, lw=1.5)
-    axes.set(title="Each optimizer, same start, same learning rate", xlabel="epoch")
-    axes.set_ylabel("summed squared error")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return fig
-
-
-# %% Run the chapter
-@cli.command
-def main(argv=None):
-    """Returns the trained model and its history."""
-    args = cli.parser(__doc__, epochs=100, lr=0.01, device=True).parse_args(argv)
-    device, about_device = pick_device(args.device)
-    files.output_folder(args.output_dir)
-    torch.manual_seed(args.seed)
-    step = cli.begin(__doc__, args.step)
-    print(f"Device: {about_device}")
-
-    step("Three points on the line y = 2 x, as columns")
-    # Linear wants a row for each sample and a column for each of its inputs.
-    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=device)  # (3, 1)
-    y_data = torch.tensor([[2.0], [4.0], [6.0]], device=device)  # (3, 1)
-    print(f"   x {tuple(x_data.shape)}, y {tuple(y_data.shape)}")
-
-    step("The model knows its parameters by name")
-    model = LinearModel().to(device)
-    for name, parameter in model.named_parameters():
-        print(f"   {name:13} {tuple(parameter.shape)!s:6} = {parameter.item():.4f}")
-
-    step(f"Train for {args.epochs:,} epochs: forward, loss, zero_grad, backward, step")
-    criterion, optimizer = loss_and_optimizer(model, args.lr)
-    history = train(model, criterion, optimizer, x_data, y_data, args.epochs)
-
-    step("Compare with the exact answer")
-    exact_w, exact_b = least_squares(x_data.cpu(), y_data.cpu())
-    w, b = model.linear.weight.item(), model.linear.bias.item()
-    print(f"   learned:       w = {w:.4f}, b = {b:.4f}")
-    print(f"   least squares: w = {exact_w:.4f}, b = {exact_b:.4f}")
-
-    step("Give the same task to every optimizer")
-    losses, stopped = {}, False
-    try:
-        for name in OPTIMIZERS:
-            torch.manual_seed(args.seed)  # all start where our model started
-            losses[name] = losses_with(name, x_data, y_data, args.lr, epochs_done(history))
-    except KeyboardInterrupt:
-        stopped = True
-    losses = dict(sorted(losses.items(), key=lambda item: item[1][-1], reverse=True))
-    for name, values in losses.items():
-        print(f"   {name:10} loss {values[-1]:.2e}")
-
-    step("What was learned")
-    fig = draw(x_data.cpu(), y_data.cpu(), history, (w, b), losses, args.show)
+    panels = bottom.subplots(2, 7, sharex=True, sharey=True).flatten()
+    for panel, (name, values) in zip(panels, losses.items(), strict=False):
+        panel.semilogy(losses["SGD"], color=plotting.GREY, lw=1, alpha=0.5)
+        panel.semilogy(values, color=plotting.RED, lw=1.5)
+        panel.set_title(name, fontsize=9)
+    for panel in panels[len(losses) :]:
+        panel.set_axis_off()
+    bottom.suptitle("Each optimizer with its default learning rate (grey: SGD)", fontsize=11)
+    bottom.supxlabel("epoch", fontsize=10)
+    bottom.supylabel("summed squared error", fontsize=10)
     plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)
+
+# %%
+if MAIN:
+    x_test = torch.tensor([[4.0]], device=args.device)
     with torch.no_grad():
-        print(f"Prediction for x = 4: {model(torch.tensor([[4.0]], device=device)).item():.4f}")
-    leave_if_stopped(history, args.epochs)
-    if stopped:
-        print(f"Stopped after {len(losses)} of {len(OPTIMIZERS)} optimizers.")
-        raise SystemExit(cli.STOPPED_BY_CTRL_C)
-    return model, history
-
-
-if __name__ == "__main__":
-    main()
+        y_test = model(x_test)
+    print(f"Prediction for x = 4: {y_test.item():.4f}")
+    chapter.end()

@@ -1,13 +1,14 @@
-# %%
-"""Chapter 7 · Ten classes: a network that reads handwriting · 多分类问题
+# %% [markdown]
+"""# Chapter 7 · Softmax classification: an MLP on MNIST · 多分类问题
 
-You will learn softmax and cross entropy, what transforms do to a picture, how to build a network
-of linear layers and ReLU, train it with SGD and momentum, test it on digits it has never seen,
-and do all that on a GPU. At the end the network reads your own handwriting.
+A multilayer perceptron (MLP), a network of linear layers with ReLU between them, learns to classify
+images of handwritten digits. You will write softmax and cross-entropy, transform images, train with
+mini-batches and momentum, measure accuracy on a test set, and do all that on a GPU if there is one.
+At the end the network predicts digits of your own handwriting.
 
-    python 07_mnist_mlp.py                         train for ten epochs
-    python 07_mnist_mlp.py --predict my_digit.png  read a picture with what was learned
-    python 07_mnist_mlp.py --resume --epochs 5     train on for five more epochs
+    python 07_mnist_mlp.py                         train for 10 epochs
+    python 07_mnist_mlp.py --predict my_digit.png  predict an image with the trained network
+    python 07_mnist_mlp.py --resume --epochs 5     continue training for 5 more epochs
 
 The last lines of a run:
 
@@ -15,78 +16,166 @@ The last lines of a run:
     Accuracy: 0.97…
 """
 
+# %%
 from pathlib import Path
+
+from common import chapter, cli, plotting
+
+MAIN = __name__ == "__main__"
+if MAIN:
+    parser = cli.parser(__doc__, epochs=10, lr=0.01, batch_size=64, device=True)
+    job = parser.add_mutually_exclusive_group()
+    what = "continue training from the checkpoint"
+    job.add_argument("--resume", action="store_true", help=what)
+    what = "only predict the digits in these image files"
+    job.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help=what)
+    args = chapter.begin(parser, only={"predict": "predict_files"})
+
+# %%
+import argparse
+import copy
+from collections.abc import Callable, Iterable
 
 import torch
 import torchvision
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import transforms
 
-from common import cli, digits, files, plotting, training
+from common import digits, training
 from common.data import bulk_loader, mnist_root
-from common.device import pick_device
-from common.progress import History, Progress, join, leave_if_stopped
+from common.progress import History, Progress, concatenate
+
+# %% [markdown]
+# ## Softmax and cross-entropy · 多分类问题
+#
+# For $C$ classes the network outputs $C$ numbers per image, the **logits** $z$. **Softmax** turns
+# them into probabilities that add up to 1: $p_i = e^{z_i} / \sum_j e^{z_j}$. The loss is the
+# **cross-entropy**, the negative log-likelihood of the true class $y$: $\ell = -\log p_y$. It is 0
+# where the model gives the true class all the probability, and grows without limit as $p_y$ goes to
+# 0. `nn.CrossEntropyLoss` takes logits and does both steps at once, because a probability may be
+# too small for a float where its logarithm is not; the labels are **class indices** of type int64
+# (the notes' `LongTensor`).
 
 
-# %% Softmax and cross entropy · 多分类问题
+# %%
 def softmax(z: torch.Tensor) -> torch.Tensor:
-    """Scores to probabilities, (N, C) -> (N, C): exp(z) / sum of exp(z), row by row."""
-    z = z - z.max(dim=1, keepdim=True).values  # changes no quotient, and exp can't overflow
+    """Logits to probabilities, row by row: (N, C) -> (N, C)."""
+    z = z - z.max(dim=1, keepdim=True).values  # leaves the ratios as they are; exp can't overflow
     return z.exp() / z.exp().sum(dim=1, keepdim=True)
 
 
 def cross_entropy(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean of -log(probability of the true class), in nats: (N, C), labels (N,) -> scalar.
-
-    It takes scores, not probabilities: a probability may be too small for a float, its logarithm
-    is not. log(exp(z) / sum) is z - log(sum), and logsumexp finds log(sum) without overflow.
-    """
-    log_p = z - z.logsumexp(dim=1, keepdim=True)  # (N, C)
+    """The mean of -log p_y in nats, from logits (N, C) and class indices (N,): a scalar."""
+    log_p = z - z.logsumexp(dim=1, keepdim=True)  # (N, C): log(e^z / sum) = z - log(sum)
     return -log_p[torch.arange(len(y)), y].mean()
 
 
-# %% Transforms · transforms使用
-to_tensor = transforms.ToTensor()  # a picture of bytes -> (1, 28, 28) floats from 0 to 1
-normalize = transforms.Normalize((0.1307,), (0.3081,))  # MNIST's mean and standard deviation
-transform = transforms.Compose([to_tensor, normalize])
+if MAIN:
+    chapter.section()
+    y = torch.tensor([0])
+    z = torch.tensor([[0.2, 0.1, -0.1]])
+    criterion = torch.nn.CrossEntropyLoss()
+    loss = criterion(z, y)
+    print(f"softmax(z) = {softmax(z)}")
+    print(f"cross_entropy(z, y):          {cross_entropy(z, y).item():.4f}")
+    print(f"nn.CrossEntropyLoss()(z, y):  {loss.item():.4f}")
+
+# %% [markdown]
+# ## Transforms · transforms使用
+#
+# **MNIST** has 60,000 training images and 10,000 test images of 28 × 28 pixels. A transform is
+# applied to each image as it is fetched. `ToTensor` turns an image of bytes into floats from 0 to 1
+# of shape (channel, height, width), and `Normalize` subtracts the mean and divides by the standard
+# deviation of MNIST's pixels, so that the inputs have mean 0 and standard deviation 1, a scale on
+# which training works well. `Compose` chains the two.
+
+# %%
+transform = transforms.Compose(
+    [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))],
+)
 
 
 def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.datasets.MNIST]:
-    """60,000 digits to train on and 10,000 to test on; an item is (1, 28, 28) and its label."""
+    """The training set and the test set; an item is an image (1, 28, 28) and its label."""
     # download=True fetches only what isn't there.
     train_set = torchvision.datasets.MNIST(root, train=True, download=True, transform=transform)
     test_set = torchvision.datasets.MNIST(root, train=False, download=True, transform=transform)
     return train_set, test_set
 
 
-def mean_and_deviation(pixels: torch.Tensor) -> tuple[float, float]:
-    """Of all pixels' brightness, 0 to 1: bytes of any shape -> mean, standard deviation.
+if MAIN:
+    chapter.section()
+    train_set, test_set = load_mnist(mnist_root())
+    pixels = train_set.data  # (60000, 28, 28) bytes
+    image, label = train_set[0]
+    print(f"bytes:       {tuple(pixels[0].shape)}, from {pixels[0].min()} to {pixels[0].max()}")
+    print(f"transformed: {tuple(image.shape)}, from {image.min():.4f} to {image.max():.4f}")
+    print(f"all {len(pixels):,} training images, scaled to 0…1: ", end="")
+    print(f"mean {(pixels / 255).mean():.4f}, std {(pixels / 255).std():.4f}")
 
-    To count the 256 grey values first is faster than to add up 47 million floats.
-    """
-    counts = torch.bincount(pixels.flatten(), minlength=256).double()  # (256,) how often each byte
-    brightness = torch.arange(256) / 255
-    mean = (counts * brightness).sum() / counts.sum()
-    variance = (counts * (brightness - mean) ** 2).sum() / counts.sum()
-    return mean.item(), variance.sqrt().item()
+# %% [markdown]
+# ## Batches, fetched whole
+#
+# The notes' `DataLoader` fetches 64 images one by one. For each, `MNIST` wraps the pixels as a PIL
+# image, `ToTensor` copies them back into a tensor, `Normalize` computes, and this happens again in
+# every epoch: it takes longer than the training. `transform_once` transforms all images before
+# training, and `bulk_loader`, from common/data.py, fetches a batch with one indexing operation.
+# Under the same seed both loaders give the same batch, bit for bit, and the second is used from
+# here on. Chapter 8 measures the difference.
 
 
+# %%
 def transform_once(dataset: torchvision.datasets.MNIST) -> TensorDataset:
-    """Every picture transformed, in one go, once for all epochs: (N, 1, 28, 28), labels (N,).
-
-    The data set itself would decode and transform each picture again each time it is asked for
-    it, which takes longer than training on it.
-    """
-    images = dataset.data.unsqueeze(1).float().div_(255)  # what ToTensor does: (N, 1, 28, 28)
+    """Every image transformed, for all epochs: images (N, 1, 28, 28) and labels (N,)."""
+    normalize = dataset.transform.transforms[1]
+    images = dataset.data.unsqueeze(1).float().div_(255)  # as ToTensor: (N, 1, 28, 28)
     images = transforms.functional.normalize(images, normalize.mean, normalize.std, inplace=True)
     if not torch.equal(images[0], dataset[0][0]):
         raise cli.UserError("transform has been changed; change transform_once in the same way.")
     return TensorDataset(images, dataset.targets)
 
 
-# %% Flatten, and build the network · view函数的使用 · 神经网络模型构建
+if MAIN:
+    chapter.section()
+    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
+    torch.manual_seed(args.seed)
+    inputs, labels = next(iter(train_loader))
+
+    train_set, test_set = transform_once(train_set), transform_once(test_set)
+    train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
+    test_loader = bulk_loader(test_set, batch_size=1000)
+    torch.manual_seed(args.seed)
+    same_inputs, same_labels = next(iter(train_loader))
+    print(f"a batch: inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)}")
+    print(f"equal inputs: {torch.equal(inputs, same_inputs)}", end=", ")
+    print(f"equal labels: {torch.equal(labels, same_labels)}")
+
+# %% [markdown]
+# ## Flattening with view · view函数的使用
+#
+# A linear layer takes one row of features per sample, so each image is **flattened**: its 28 rows
+# of pixels are laid end to end, 784 features. `view` gives a tensor another shape without copying;
+# -1 stands for the size that is left, here the batch size. It is usually done in `forward`, so that
+# the model takes images as they are.
+
+# %%
+if MAIN:
+    chapter.section()
+    print(f"{tuple(inputs.shape)}.view(-1, 28 * 28): {tuple(inputs.view(-1, 28 * 28).shape)}")
+
+# %% [markdown]
+# ## The network · 神经网络模型构建
+#
+# Linear layers alone, however many, are one linear layer: $W_2 (W_1 x) = (W_2 W_1) x$. What stands
+# between them is an **activation function**, here **ReLU**, $\max(0, x)$, applied to every number.
+# It makes the network nonlinear, and lets gradients pass unchanged wherever its input is positive,
+# so deep networks train well with it. The last layer outputs the logits; there is no softmax,
+# because the criterion includes it.
+
+
+# %%
 class MNISTModel(torch.nn.Module):
-    """784 pixels -> 512 -> 256 -> 128 -> 64 -> 10 scores: (N, 1, 28, 28) -> (N, 10)."""
+    """784 pixels -> 512 -> 256 -> 128 -> 64 -> 10 logits: (N, 1, 28, 28) -> (N, 10)."""
 
     def __init__(self):
         super().__init__()
@@ -101,7 +190,7 @@ class MNISTModel(torch.nn.Module):
         self.linear5 = torch.nn.Linear(64, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Pictures (N, 1, 28, 28) -> scores (N, 10); no softmax, the criterion brings its own."""
+        """Images (N, 1, 28, 28) -> logits (N, 10)."""
         x = x.view(-1, 28 * 28)  # (N, 784)
         x = self.relu1(self.linear1(x))
         x = self.relu2(self.linear2(x))
@@ -110,54 +199,106 @@ class MNISTModel(torch.nn.Module):
         return self.linear5(x)
 
 
-# %% Loss and optimizer · 优化器与评估
-def loss_and_optimizer(
-    model: torch.nn.Module, lr: float
-) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Cross entropy; and SGD with momentum: v = 0.5 v + gradient, weight = weight - lr v."""
+if MAIN:
+    chapter.section()
+    torch.manual_seed(args.seed)
+    model = MNISTModel()
+    for name, parameter in model.named_parameters():
+        print(f"{name:14} {tuple(parameter.shape)}")
+    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+
+# %% [markdown]
+# ## Loss, optimizer and momentum · 优化器与评估
+#
+# The optimizer is SGD with **momentum**. It keeps a velocity for every parameter, a decaying sum of
+# past gradients: $v = \mu v + g$, then $w = w - lr \cdot v$, here with $\mu = 0.5$. Where gradients
+# keep their direction, steps grow up to $1 / (1 - \mu) = 2$ times as long; where they alternate,
+# they cancel out. An untrained network gives every class about the same probability, so its loss is
+# close to $\log 10 = 2.3026$, that of a uniform guess.
+
+# %%
+if MAIN:
+    chapter.section()
     criterion = torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5)
-    return criterion, optimizer
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.5)
+    print(f"loss of the untrained network on a batch: {criterion(model(inputs), labels):.4f}")
+
+    weight = torch.zeros(1, requires_grad=True)
+    sgd = torch.optim.SGD([weight], lr=1, momentum=0.5)
+    steps = []
+    for _ in range(5):
+        before = weight.item()
+        weight.grad = torch.ones(1)
+        sgd.step()
+        steps.append(before - weight.item())
+    print(f"steps for the gradient 1, five times: {steps}")
+
+# %% [markdown]
+# ## Training · 训练过程
+#
+# An epoch goes through all mini-batches; each is one **iteration**: forward pass, loss,
+# backpropagation, update. `model.train()` switches layers such as Dropout to training mode (this
+# network has none; it is good practice all the same). The loss that is recorded is the mean over
+# the epoch, not that of its last batch. It is added up as a tensor, because reading a number off a
+# GPU waits for the GPU, and detached, because otherwise the graph of every batch would stay in
+# memory. A first check of any new network: it must be able to **overfit** a single batch, that is,
+# to learn it by heart.
 
 
-# %% Train · 训练过程
+# %%
 def train(
     model: torch.nn.Module,
     criterion: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    train_loader: DataLoader,
-    test_loader: DataLoader,
+    train_loader: Iterable,
     device: torch.device,
     epochs: int,
+    measure: Callable[[], dict[str, float]] = dict,
 ) -> History:
-    """Mini-batch gradient descent. Returns each epoch's mean loss and its accuracy in the test."""
+    """Mini-batch SGD. Returns each epoch's mean loss, and what `measure` returns after it."""
     with Progress(epochs, len(train_loader)) as progress:
         for epoch in progress.epochs():
-            model.train()  # and eval() in the test: for layers that differ there, such as Dropout
+            model.train()
             loss_sum, samples = torch.zeros((), device=device), 0
             for i, data in enumerate(progress.batches(train_loader)):
                 inputs, labels = data
-                inputs, labels = inputs.to(device), labels.to(device)  # they are there: to_device
+                inputs, labels = inputs.to(device), labels.to(device)
                 y_pred = model(inputs)  # (B, 10)
-                loss = criterion(y_pred, labels)  # the batch's mean
+                loss = criterion(y_pred, labels)  # the mean over the batch
 
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
 
-                loss_sum += loss.detach() * len(labels)  # detached, or its graph would live on
+                loss_sum += loss.detach() * len(labels)  # the last batch may be smaller
                 samples += len(labels)
                 progress.show(loss_sum, samples)
-            accuracy = test(model, test_loader, device)
-            progress.end_epoch(loss=loss_sum.item() / samples, accuracy=accuracy)
+            progress.end_epoch(loss=loss_sum.item() / samples, **measure())
     return progress.history
 
 
-# %% Test · 测试过程
-def test(model: torch.nn.Module, test_loader: DataLoader, device: torch.device) -> float:
-    """The share of the loader's digits that the model reads correctly, 0 to 1."""
+if MAIN:
+    chapter.section()
+    overfitted = copy.deepcopy(model)
+    sgd = torch.optim.SGD(overfitted.parameters(), lr=0.1, momentum=0.5)
+    cpu = torch.device("cpu")
+    train(overfitted, criterion, sgd, [(inputs, labels)], cpu, epochs=100)
+
+# %% [markdown]
+# ## Testing · 测试过程
+#
+# **Accuracy** is the share of images whose highest logit is that of the true class; `argmax` finds
+# it, and no softmax is needed, for it keeps the order. It is measured on the **test set**, images
+# that training has never used, since what counts is **generalization**: how well the network does
+# on new images. `torch.no_grad()` is a context manager in which no graph is built, which saves time
+# and memory; `model.eval()` is the counterpart of `model.train()`.
+
+
+# %%
+def test(model: torch.nn.Module, test_loader: Iterable, device: torch.device) -> float:
+    """The accuracy on the loader's images, from 0 to 1."""
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)  # there: no batch waits for it
+    correct = torch.zeros((), dtype=torch.int64, device=device)
     total = 0
     with torch.no_grad():
         for i, data in enumerate(test_loader):
@@ -170,165 +311,164 @@ def test(model: torch.nn.Module, test_loader: DataLoader, device: torch.device) 
     return correct.item() / total
 
 
-# %% Use the GPU · cuda的使用
+if MAIN:
+    chapter.section()
+    print(f"accuracy of the untrained network:        {test(model, test_loader, cpu):.4f}")
+    print(f"of the one that has overfitted one batch: {test(overfitted, test_loader, cpu):.4f}")
+
+# %% [markdown]
+# ## The GPU · cuda的使用
+#
+# A model and its inputs must be on the same **device**. `model.to(device)` moves the parameters,
+# and `inputs.to(device)` in `train` and `test` copies each batch. MNIST is small, so `to_device`
+# moves it as a whole, once, and those lines then find nothing to do. The notes ask for `'cuda'`;
+# `torch.accelerator` finds CUDA, Apple's MPS and others (`--device` chooses one by name).
+
+
+# %%
 def to_device(dataset: TensorDataset, device: torch.device) -> TensorDataset:
-    """The data set with its tensors on the device: copied once, not batch by batch."""
+    """The dataset with its tensors on the device."""
     return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))
 
 
-# %% Use what was learned
+if MAIN:
+    chapter.section()
+    device = args.device
+    model = model.to(device)
+    train_set, test_set = to_device(train_set, device), to_device(test_set, device)
+    train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
+    test_loader = bulk_loader(test_set, batch_size=1000)
+    print(f"model on {next(model.parameters()).device}, images on {train_set.tensors[0].device}")
+
+# %% [markdown]
+# ## Train and test
+#
+# Now all parts together: train, and test after each epoch. The **checkpoint** holds the parameters,
+# the optimizer's velocities, the history and the state of the random numbers, so that `--resume`
+# continues as if training had never stopped.
+
+# %%
+if MAIN:
+    chapter.section()
+    checkpoint = args.output_dir / "07_mnist_mlp.pt"
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.5)
+    history, measure = {}, lambda: {"accuracy": test(model, test_loader, device)}
+    torch.manual_seed(args.seed)  # of the shuffling
+    if args.resume:
+        history = training.load_checkpoint(checkpoint, model, optimizer)
+        optimizer.param_groups[0]["lr"] = args.lr  # not the checkpoint's
+        print(f"trained for {history['epoch'][-1]:.4g} epochs so far")
+    new = train(model, criterion, optimizer, train_loader, device, args.epochs, measure)
+    history = concatenate(history, new)
+    training.save_checkpoint(checkpoint, model, optimizer, history)
+    print(f"Checkpoint: {cli.display_path(checkpoint)}")
+
+# %% [markdown]
+# ## Overfitting
+#
+# The accuracy on the training set is higher than on the test set: the network has learned some of
+# the training images by heart. A small gap like this one is usual. Overfitting becomes harmful
+# where training accuracy goes on rising while test accuracy falls; try `--epochs 50`.
+
+# %%
+if MAIN:
+    chapter.section()
+    print(f"training accuracy: {test(model, bulk_loader(train_set, 1000), device):.4f}")
+    print(f"test accuracy:     {test(model, test_loader, device):.4f}")
+
+# %% [markdown]
+# ## Your own digits
+#
+# A network expects inputs like those that it was trained on. `digits.read`, from common/digits.py,
+# brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
+# mass in 28 × 28), and `transform` does the rest. The probability that softmax gives is no
+# guarantee. A model is **calibrated** if it is right about 90 % of the images to which it gives 90
+# %, and nothing in the training sees to that: this network is overconfident, it makes more mistakes
+# than its own probabilities let one expect.
+
+
+# %% [markdown]
+# ## Your own digits
+#
+# A network expects inputs like those that it was trained on. `digits.read`, from common/digits.py,
+# brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
+# mass in 28 × 28), and `transform` does the rest. A high probability is no guarantee. Networks like
+# this one are not **calibrated**: of the images that they give 99 %, clearly fewer than 99 % are
+# right, as the worst mistakes in the figure show.
+
+
+# %%
 def predict(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The probability of each digit: transformed pictures (N, 1, 28, 28) -> (N, 10)."""
+    """The probability of each digit: transformed images (N, 1, 28, 28) -> (N, 10)."""
     model.eval()
     with torch.no_grad():
         return softmax(model(images))
 
 
-def read_digits(model: torch.nn.Module, paths: list[Path], device: torch.device) -> torch.Tensor:
-    """Say which digit each picture file shows and how sure the model is; probabilities (N, 10)."""
+def predict_files(args: argparse.Namespace) -> torch.Tensor:
+    """Print which digit each image file of --predict shows; returns the probabilities (N, 10)."""
+    model = MNISTModel().to(args.device)
+    checkpoint = args.output_dir / "07_mnist_mlp.pt"
+    history = training.load_checkpoint(checkpoint, model)
+    epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
+    print(f"{cli.display_path(checkpoint)}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}")
+    paths = cli.expand(args.predict)
     images = torch.stack([transform(digits.read(path)) for path in paths])  # (N, 1, 28, 28)
-    probabilities = predict(model, images.to(device)).cpu()
+    probabilities = predict(model, images.to(args.device)).cpu()
     for path, p in zip(paths, probabilities, strict=True):
         first, second = p.argsort(descending=True)[:2].tolist()
-        print(f"{path}: {first} ({p[first]:.1%} sure; next {second}, {p[second]:.1%})")
+        print(f"{path}: {first} ({p[first]:.1%}; next {second}, {p[second]:.1%})")
     return probabilities
 
 
-# %% Draw what it learned, and where it fails
-def draw(
-    history: History,
-    pictures: torch.Tensor,
-    labels: torch.Tensor,
-    p: torch.Tensor,
-    show: bool,
-):
-    """The figure: curves, confusion matrix, digits. Bytes (N, 28, 28), probabilities (N, 10)."""
-    confidence, predicted = p.max(dim=1)  # (N,), (N,)
+if MAIN:
+    chapter.section()
+    images, labels = test_set.tensors[0], test_set.tensors[1].cpu()
+    probabilities = predict(model, images).cpu()  # (10000, 10)
+    confidence, predicted = probabilities.max(dim=1)  # (10000,), (10000,)
     wrong = predicted != labels
-    fig = plotting.figure(10, 8.5, show)
+    print(f"the first test image: a {labels[0]}, predicted {predicted[0]} ({confidence[0]:.1%})")
+    print(f"mistakes to be expected from the probabilities: {(1 - confidence).sum():.0f}")
+    print(f"mistakes made:                                  {wrong.sum()}")
+
+# %% [markdown]
+# ## Results
+#
+# Loss and accuracy over the epochs; the **confusion matrix**, which counts how often each digit
+# (row) was predicted as each digit (column), with the mistakes coloured; and ten digits of the test
+# set above the ten mistakes that were given the highest probability.
+
+# %% tags=["hide-input"]
+if MAIN:
+    chapter.section()
+    fig = plotting.figure(10, 8.5, args.show)
     curves_and_matrix, rows = fig.subfigures(2, 1, height_ratios=[5, 3.5])
     curves, matrix = curves_and_matrix.subfigures(1, 2)
 
     loss_axes, accuracy_axes = curves.subplots(2, 1, sharex=True)
-    for axes, name, color in [
-        (loss_axes, "loss", plotting.BLUE),
-        (accuracy_axes, "accuracy", plotting.GREEN),
-    ]:
-        axes.plot(history["epoch"], history[name], "o-", color=color)
-    loss_axes.set(title="Training loss", ylabel="cross entropy (nats)", ylim=(0, None))
-    accuracy_axes.set(title="Unseen digits read correctly", ylabel="test accuracy", xlabel="epoch")
+    loss_axes.plot(history["epoch"], history["loss"], "o-", color=plotting.BLUE)
+    loss_axes.set(title="Training loss", ylabel="cross-entropy (nats)", ylim=(0, None))
+    accuracy_axes.plot(history["epoch"], history["accuracy"], "o-", color=plotting.GREEN)
+    accuracy_axes.set(title="Accuracy on the test set", ylabel="test accuracy", xlabel="epoch")
 
     counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
     axes = matrix.subplots()
     plotting.confusion(axes, counts.numpy())
-    axes.set_title(f"{wrong.sum()} of {len(labels):,} test digits are misread")
+    axes.set_title(f"{wrong.sum()} of {len(labels):,} test images are misclassified")
 
-    first_row, second_row = rows.subfigures(2, 1)
-    first = torch.arange(10)
     worst = wrong.nonzero().flatten()
     worst = worst[confidence[worst].argsort(descending=True)][:10]
     for row, which, title in [
-        (first_row, first, "The first ten test digits, and what the network reads"),
-        (second_row, worst, "The mistakes it is most sure of: true → read"),
+        (0, torch.arange(10), "The first ten test images: true → predicted"),
+        (1, worst, "The mistakes with the highest probability: true → predicted"),
     ]:
-        plotting.image_row(
-            row,
-            pictures[which].numpy(),
-            [f"{labels[i]} → {predicted[i]}\n{confidence[i]:.0%}" for i in which],
-            [plotting.RED if wrong[i] else "black" for i in which],
-            title,
-        )
-    return fig
-
-
-# %% Run the chapter
-@cli.command
-def main(argv=None):
-    """Returns the trained model and its history; with --predict, the probabilities (N, 10)."""
-    parser = cli.parser(__doc__, epochs=10, lr=0.01, batch_size=64, device=True)
-    job = parser.add_mutually_exclusive_group()
-    job.add_argument("--resume", action="store_true", help="train on from the checkpoint")
-    job.add_argument("--predict", nargs="+", type=Path, metavar="PICTURE", help="read these digits")
-    args = parser.parse_args(argv)
-
-    device, about_device = pick_device(args.device)
-    torch.manual_seed(args.seed)
-    model = MNISTModel().to(device)
-    criterion, optimizer = loss_and_optimizer(model, args.lr)
-    checkpoint = args.output_dir / "07_mnist_mlp.pt"
-    if args.predict:
-        history = training.load_checkpoint(checkpoint, model)
-        epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
-        print(
-            f"{cli.path_for_people(checkpoint)}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}"
-        )
-        return read_digits(model, cli.expand(args.predict), device)
-    history = {}
-    if args.resume:
-        history = training.load_checkpoint(checkpoint, model, optimizer)
-        optimizer.param_groups[0]["lr"] = args.lr  # today's, not the checkpoint's
-
-    files.output_folder(args.output_dir)
-    step = cli.begin(__doc__, args.step)
-    print(f"Device: {about_device}")
-
-    step("Softmax makes probabilities of scores, cross entropy judges them")
-    z = torch.tensor([[0.2, 0.1, -0.1]])
-    y = torch.tensor([0])  # int64, as CrossEntropyLoss wants it; the notes write LongTensor
-    print(f"   scores {cli.numbers(z)} become probabilities {cli.numbers(softmax(z))}")
-    print(f"   -log of the first, the true one:   {cross_entropy(z, y).item():.4f}")
-    print(f"   torch.nn.CrossEntropyLoss()(z, y): {criterion(z, y).item():.4f}")
-
-    step("Transforms make tensors of pictures")
-    train_set, test_set = load_mnist(mnist_root())
-    pixels = train_set.data[0]  # (28, 28) bytes
-    scaled = to_tensor(pixels.numpy())
-    normalized = normalize(scaled)
-    print(f"   the first picture: {tuple(pixels.shape)}, from {pixels.min()} to {pixels.max()}")
-    for name, image in [("ToTensor: ", scaled), ("Normalize:", normalized)]:
-        low, high = image.aminmax()
-        print(f"   {name}         {tuple(image.shape)}, from {low:.4f} to {high:.4f}")
-    mean, deviation = mean_and_deviation(train_set.data)
-    print(
-        f"   all {len(train_set):,} training pictures: mean {mean:.4f}, deviation {deviation:.4f}"
-    )
-    train_set = to_device(transform_once(train_set), device)
-    pictures, test_set = test_set.data, to_device(transform_once(test_set), device)
-    # The batches of DataLoader(train_set, batch_size=args.batch_size, shuffle=True), but faster:
-    train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
-    test_loader = bulk_loader(test_set, batch_size=1000)
-
-    step("view lays the rows of each picture end to end")
-    inputs = train_set.tensors[0][: args.batch_size]
-    print(
-        f"   a batch {tuple(inputs.shape)}.view(-1, 28*28): {tuple(inputs.view(-1, 28 * 28).shape)}"
-    )
-
-    step("The network")
-    for name, parameter in model.named_parameters():
-        if name.endswith("weight"):
-            print(f"   {name:15} {parameter.shape[1]:3} -> {parameter.shape[0]:3}")
-    print(f"   {sum(parameter.numel() for parameter in model.parameters()):,} numbers to learn")
-
-    if history:
-        print(f"   as trained for {history['epoch'][-1]:.4g} epochs so far")
-
-    batches = f"{len(train_loader)} batches of {args.batch_size}"
-    step(f"Train for {args.epochs:,} epochs of {batches}, and test after each")
-    new = train(model, criterion, optimizer, train_loader, test_loader, device, args.epochs)
-    history = join(history, new)
-    training.save_checkpoint(checkpoint, model, optimizer, history)
-    print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
-
-    step("What was learned, tested on digits that it has never seen")
-    accuracy = test(model, test_loader, device)
-    images, labels = test_set.tensors
-    fig = draw(history, pictures, labels.cpu(), predict(model, images).cpu(), args.show)
+        captions = [f"{labels[i]} → {predicted[i]}\n{confidence[i]:.1%}" for i in which]
+        colors = [plotting.RED if wrong[i] else "black" for i in which]
+        bitmaps = images[which, 0].cpu().numpy()
+        plotting.image_row(rows.subfigures(2, 1)[row], bitmaps, captions, colors, title)
     plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
-    print(f"Accuracy: {accuracy:.4f}")
-    leave_if_stopped(new, args.epochs)
-    return model, history
 
-
-if __name__ == "__main__":
-    main()
+# %%
+if MAIN:
+    print(f"Accuracy: {test(model, test_loader, device):.4f}")
+    chapter.end()

@@ -1,4 +1,4 @@
-"""What every chapter's command line shares: flags, numbered steps, errors for people.
+"""The command line: flags that every chapter has, errors for people, files written safely.
 
 Chapter 1 uses this module and starts without torch, so nothing here imports it.
 """
@@ -6,14 +6,14 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 import argparse
 import bdb
 import difflib
-import functools
 import io
-import itertools
 import math
 import os
 import re
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,36 +32,76 @@ class UserError(Exception):
         self.status = status
 
 
-def command(main: Callable) -> Callable:
-    """Make `main(argv)` a command: flags from the command line, errors in words.
+# Errors
 
-    Called without argv it takes the command line when its own file is the running script, and the
-    defaults anywhere else: in a notebook `sys.argv` belongs to Jupyter. A UserError ends the
-    program with its message and status, Ctrl-C (or q in the debugger) with status 130.
+
+def answer_in_words() -> None:
+    """From here on, errors that a person can put right are shown without a traceback."""
+    sys.excepthook = excepthook
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A console that has no "→" shows "?"; a log file grows line by line.
+            stream.reconfigure(errors="replace", line_buffering=True)
+
+
+def excepthook(kind: type, error: BaseException, trace) -> None:
+    """What Python calls with an error that nobody caught; ends the program with its status.
+
+    A UserError has its own status, a number too large for torch 2, Ctrl-C (or q in the debugger)
+    130. Any other error is ours, and keeps its traceback.
     """
+    if isinstance(error, UserError):
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.status)
+    if isinstance(error, KeyboardInterrupt | bdb.BdbQuit):
+        print("\nStopped.", file=sys.stderr)
+        raise SystemExit(STOPPED_BY_CTRL_C)
+    if isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1)
+    if _is_too_large(error):
+        print(
+            f"error: more than memory can hold: {summary(error)}. "
+            "Choose smaller numbers, such as a smaller --batch-size.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    sys.__excepthook__(kind, error, trace)
 
-    @functools.wraps(main)
-    def run(argv: list[str] | None = None):
-        if argv is None:
-            is_script = Path(sys.argv[0]).name == Path(main.__code__.co_filename).name
-            argv = sys.argv[1:] if is_script else []
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                # A console that has no "→" shows "?"; a log file grows line by line.
-                stream.reconfigure(errors="replace", line_buffering=True)
-        try:
-            return main(argv)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(error.status) from None
-        except (KeyboardInterrupt, bdb.BdbQuit):  # BdbQuit: q in the debugger
-            print("\nStopped.", file=sys.stderr)
-            raise SystemExit(STOPPED_BY_CTRL_C) from None
-        except BrokenPipeError:  # python … | head: nobody reads on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
 
-    return run
+def _is_too_large(error: BaseException) -> bool:
+    """Whether a size did not fit the memory, or not even torch's 64-bit numbers."""
+    too_large = r"out of memory|not enough memory|can't allocate|overflow"
+    of_torch = isinstance(error, RuntimeError) and re.search(too_large, str(error), re.IGNORECASE)
+    return isinstance(error, MemoryError | OverflowError) or bool(of_torch)
+
+
+def summary(error: BaseException) -> str:
+    """The first line of what the error says; its kind, where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+# Flags
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with an error of one line, not preceded by a screen of usage."""
+
+    def error(self, message: str):
+        known = [flag for action in self._actions for flag in action.option_strings]
+        typed = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
+        hint = f"did you mean {meant[0]}?" if meant else "--help lists every flag"
+        raise UserError(f"{message} ({hint})")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keep the docstring's lines, and end each flag with its default, if it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if str(action.default) in ("None", "False", "[]"):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def parser(
@@ -71,104 +111,46 @@ def parser(
     lr: float | None = None,
     batch_size: int | None = None,
     device: bool = False,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """A parser with the flags that every chapter has, and those a default is given for.
 
     `doc` is the chapter's docstring, shown by --help. A wrong flag raises UserError.
     """
     flags = Parser(description=doc, formatter_class=_HelpFormatter)
-    if epochs is not None:
-        flags.add_argument(
-            "--epochs", type=positive_int, default=epochs, help="passes over the training data"
-        )
-    if lr is not None:
-        flags.add_argument("--lr", type=positive_float, default=lr, help="learning rate")
-    if batch_size is not None:
-        flags.add_argument(
-            "--batch-size", type=positive_int, default=batch_size, help="samples per update"
-        )
+    for name, kind, default, what in [
+        ("--epochs", positive_int, epochs, "passes over the training data"),
+        ("--lr", positive_float, lr, "learning rate"),
+        ("--batch-size", positive_int, batch_size, "samples per update"),
+    ]:
+        if default is not None:
+            flags.add_argument(name, type=kind, default=default, help=what)
     if device:
-        flags.add_argument(
-            "--device",
-            default="auto",
-            help="auto (an accelerator if there is one), cpu, cuda, mps…",
-        )
-    flags.add_argument("--seed", type=whole_number, default=0, help="start of the random numbers")
-    flags.add_argument("--step", action="store_true", help="wait for Enter before each step")
-    flags.add_argument(
-        "--show", action="store_true", help="also open the figure in a window at the end"
-    )
+        what = "auto (an accelerator if there is one), cpu, cuda, mps…"
+        flags.add_argument("--device", default="auto", help=what)
+    flags.add_argument("--seed", type=whole_number, default=0, help="seed of the random numbers")
+    what = "show each section before it runs, and wait for Enter"
+    flags.add_argument("--step", action="store_true", help=what)
+    flags.add_argument("--show", action="store_true", help="also open the figure in a window")
     script = Path(sys.argv[0])
     beside = script.resolve().parent if re.match(r"\d\d_", script.name) else ROOT
-    flags.add_argument(
-        "--output-dir", type=Path, default=beside / "outputs", help="folder for what a run writes"
-    )
+    what = "folder for what a run writes"
+    flags.add_argument("--output-dir", type=Path, default=beside / "outputs", help=what)
     return flags
 
 
-def begin(doc: str | None, wait: bool = False) -> Callable[..., None]:
-    """Print the title, the first line of `doc`, and return step(heading).
-
-    Each call of step prints the next number and the heading; with `wait` it waits for Enter first.
-    """
-    if doc and doc.startswith("Chapter"):  # run cell by cell, __doc__ is IPython's own
-        print(doc.splitlines()[0])
-    numbers = itertools.count(1)
-
-    def step(heading: str) -> None:
-        number = next(numbers)
-        if wait:
-            try:
-                input("\n[Enter] ")
-            except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd
-                print()
-        print(f"\n{number}. {heading}")
-
-    return step
-
-
 def positive_int(text: str) -> int:
-    """A whole number from 1 up, for argparse."""
-    return _number(text, int, lambda value: value >= 1, "a whole number from 1 up")
-
-
-def positive_float(text: str) -> float:
-    """A positive finite number, for argparse."""
-    return _number(text, float, lambda value: 0 < value < math.inf, "a positive number")
+    """A whole number from 1 up that fits 64 bits, for argparse."""
+    return _number(text, int, lambda n: 1 <= n < 2**63, "a whole number from 1 to 2**63 - 1")
 
 
 def whole_number(text: str) -> int:
     """A whole number from 0 up that fits 64 bits, for argparse."""
-    return _number(
-        text, int, lambda value: 0 <= value < 2**63, "a whole number from 0 to 2**63 - 1"
-    )
+    return _number(text, int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2**63 - 1")
 
 
-def expand(paths: list[Path]) -> list[Path]:
-    """Replace *.png and the like by the files they stand for, as Windows' shells do not."""
-    expanded = []
-    for path in paths:
-        found = sorted(path.parent.glob(path.name)) if set("*?") & set(path.name) else []
-        expanded += found or [path]
-    return expanded
-
-
-def first_line(error: Exception) -> str:
-    """What the error says in its first line; its kind, where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def path_for_people(path: Path) -> str:
-    """The path as short as the working directory allows: outputs/figure.png."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def numbers(values, digits: int = 2) -> str:
-    """The numbers of any array in a row, with so many digits after the point: 0.20 0.10 -0.10."""
-    return " ".join(f"{value:.{digits}f}" for value in values.flatten().tolist())
+def positive_float(text: str) -> float:
+    """A positive finite number, for argparse."""
+    return _number(text, float, lambda x: 0 < x < math.inf, "a positive number")
 
 
 def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
@@ -181,21 +163,56 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
     return value
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keep the docstring's lines, and end each flag with its default, if it has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if str(action.default) in ("None", "False", "[]"):
-            return action.help
-        return super()._get_help_string(action)
+# Files
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with an error of one line, not preceded by a screen of usage."""
+def expand(paths: list[Path]) -> list[Path]:
+    """Replace *.png and the like by the files they stand for, as Windows' shells do not."""
+    expanded = []
+    for path in paths:
+        found = sorted(path.parent.glob(path.name)) if set("*?") & set(path.name) else []
+        expanded += found or [path]
+    return expanded
 
-    def error(self, message: str):
-        known = [flag for action in self._actions for flag in action.option_strings]
-        typed = re.search(r"unrecognized arguments: (--[\w-]+)", message)
-        meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
-        hint = f"did you mean {meant[0]}?" if meant else "--help lists every flag"
-        raise UserError(f"{message} ({hint})")
+
+def display_path(path: Path) -> str:
+    """The path as short as the working directory allows: outputs/figure.png."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def output_folder(
+    folder: Path, remedy: str = "Choose a folder of your own with --output-dir."
+) -> None:
+    """Make the folder where it is missing, and prove that files can be written into it.
+
+    Raises UserError if they can't, so that nobody trains for minutes and then loses the result;
+    the message ends with the remedy.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror}. {remedy}") from None
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block has succeeded.
+
+    A crash in between leaves the file that was there before. Raises UserError where writing fails.
+    """
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}. "
+            "Is the disk full, or the file open in another program?"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where the data is, checked before it is used; and batches that are fetched whole."""
+"""Where the data is, checked before it is used; and a loader that fetches whole batches."""
 
 import atexit
 import gzip
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
 
-from common.cli import ROOT, UserError
-from common.files import written_whole
+from common.cli import ROOT, UserError, atomic_write
 
 DATA = ROOT / "data"
 
@@ -65,7 +64,7 @@ def _unpack(archive: bytes, target: Path) -> None:
         content = target.read_bytes()
         if len(content) == size and zlib.crc32(content) == checksum:
             return
-    with written_whole(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(gzip.decompress(archive))
 
 
@@ -125,7 +124,7 @@ def read_texts(paths: list[Path]) -> str:
     for path in paths:
         texts.append(_read_text(path, expected="text in UTF-8"))
         if not texts[-1].strip():
-            raise UserError(f"{path} is empty. Expected a text to learn from.")
+            raise UserError(f"{path} is empty. Expected a text to train on.")
     return "\n".join(texts)
 
 

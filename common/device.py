@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from common.cli import UserError, first_line
+from common.cli import UserError, summary
 
 
 def pick_device(name: str = "auto") -> tuple[torch.device, str]:
@@ -64,7 +64,7 @@ def _accelerator() -> tuple[torch.device | None, str]:
     return accelerator, ""
 
 
-@functools.cache  # torch warns once per process, and in a notebook main runs again and again
+@functools.cache  # torch warns once per process, and in a notebook cells run again and again
 def _is_available() -> tuple[bool, str]:
     """Whether there is an accelerator, and what torch says if there is none."""
     with warnings.catch_warnings(record=True) as caught:  # an outdated driver only warns
@@ -74,4 +74,4 @@ def _is_available() -> tuple[bool, str]:
 
 
 def _first_sentence(error: Exception | Warning) -> str:
-    return first_line(error).split(". ")[0].rstrip(".")
+    return summary(error).split(". ")[0].rstrip(".")

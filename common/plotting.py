@@ -5,12 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from common.cli import path_for_people
-from common.files import written_whole
+from common.cli import atomic_write, display_path
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
@@ -59,9 +57,9 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
     """
     import matplotlib.pyplot as plt
 
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         fig.savefig(temporary, pil_kwargs={"optimize": True})
-    print(f"Figure:     {path_for_people(path)}")
+    print(f"Figure:     {display_path(path)}")
     if show or "inline" in plt.get_backend():
         if plt.get_backend().lower() == "agg":
             print("No window can be opened here: look at the file instead.", file=sys.stderr)
@@ -81,12 +79,12 @@ def visible(text: str) -> list[str]:
 
 def image_row(
     fig: "Figure | SubFigure",
-    images: np.ndarray,
+    images: "np.ndarray",
     captions: list[str],
     colors: list[str],
     title: str,
 ) -> None:
-    """Up to ten grey-scale pictures (N, H, W) in a row, each under its own caption."""
+    """Up to ten grey-scale images (N, H, W) in a row, each under its own caption."""
     fig.suptitle(title, x=0.01, ha="left", fontsize=11)
     for place, (image, caption, color) in enumerate(zip(images, captions, colors, strict=False)):
         axes = fig.add_axes((0.01 + 0.099 * place, 0.02, 0.09, 0.62))  # evenly, whatever is beside
@@ -95,8 +93,10 @@ def image_row(
         axes.set_title(caption, fontsize=9, color=color, loc="center")
 
 
-def confusion(axes: "Axes", counts: np.ndarray) -> None:
+def confusion(axes: "Axes", counts: "np.ndarray") -> None:
     """Counts (10, 10), row: the true digit, column: the predicted one. Mistakes stand out."""
+    import numpy as np
+
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))

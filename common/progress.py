@@ -1,4 +1,4 @@
-"""How a training loop shows its progress, remembers it, and ends gently at Ctrl-C.
+"""How a training loop shows its progress, records it, and ends gently at Ctrl-C.
 
 Chapter 1 uses this module and starts without torch, so nothing here imports it.
 """
@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from common.cli import STOPPED_BY_CTRL_C, UserError
+from common.cli import UserError
 
 if TYPE_CHECKING:
     import torch
 
 History = dict[str, list[float]]  # "epoch": [1.0, 2.0, …], and a list per value as long
 
+stopped: list[str] = []  # what Ctrl-C has ended in this run: "2.5 of 10 epochs"
+
 
 class Progress:
-    """Shows how training goes, remembers it, and lets Ctrl-C end it after the current batch.
+    """Shows how training goes, records it, and lets Ctrl-C end it after the current batch.
 
     A live bar on a terminal, a line per epoch (per ten, if there are a hundred) elsewhere.
 
@@ -38,7 +40,7 @@ class Progress:
     is no inner loop.
 
     To count batches instead of epochs: `Progress(iterations, 1, unit="iteration")` with `batches`
-    alone, and `end_epoch` wherever there is something to tell. `done` is how many an earlier run
+    alone, and `end_epoch` wherever there is something to report. `done` is how many an earlier run
     has made.
     """
 
@@ -62,7 +64,7 @@ class Progress:
         self._bar = tqdm(
             total=self._epochs * self._steps_per_epoch,
             initial=self._steps_done,
-            unit=" epoch" if self._epoch_is_one_step else " batch",
+            unit=f" {self._unit}" if self._epoch_is_one_step else " batch",
             disable=not self._live,
             dynamic_ncols=True,
         )
@@ -75,14 +77,18 @@ class Progress:
         if self._catches_ctrl_c:
             signal.signal(signal.SIGINT, self._previous_handler)
         self._bar.close()
+        done = self._steps_done / self._steps_per_epoch
+        if self.stopped and done < self._epochs:
+            count = f"{done:.4g}" if self._unit == "epoch" else f"{done:,.0f}"
+            stopped.append(f"{count} of {self._epochs} {self._unit}{'s' * (self._epochs > 1)}")
         losses = self.history.get("loss", [])
         if len(losses) > 1 and losses[-1] > 10 * losses[0] > 0:
-            print("   The loss has grown: the steps are too long. Try again with a lower --lr.")
+            print("The loss has grown: the learning rate is too high. Try again with a lower --lr.")
 
     def epochs(self) -> Iterator[int]:
         """0, 1, … up to the number of epochs; ends early after Ctrl-C."""
         for epoch in range(self._epochs):
-            self._bar.set_description(f"epoch {epoch + 1}/{self._epochs}", refresh=False)
+            self._bar.set_description(f"{self._unit} {epoch + 1}/{self._epochs}", refresh=False)
             yield epoch
             if self.stopped:
                 break
@@ -109,7 +115,7 @@ class Progress:
             self._show(loss=loss_sum.item() / samples)
 
     def end_epoch(self, **values: float) -> None:
-        """Remember and show the epoch's values. One that isn't finite raises UserError."""
+        """Record and show the epoch's values. One that isn't finite raises UserError."""
         if self._epoch_is_one_step:
             self._step()
         epochs_done = self._steps_done / self._steps_per_epoch
@@ -128,7 +134,7 @@ class Progress:
         worth_a_line = number % every == 0 or number in (1, self._epochs) or self.stopped
         if worth_a_line and not self._live:
             width = len(str(self._epochs))
-            print(f"   {self._unit} {number:{width}}/{self._epochs}  {_words(values)}")
+            print(f"{self._unit} {number:{width}}/{self._epochs}  {_words(values)}")
 
     def _step(self) -> None:
         self._steps_done += 1
@@ -144,7 +150,7 @@ class Progress:
         tqdm.write("\nCtrl-C: stopping after this batch.", file=sys.stderr)
 
 
-def join(earlier: History, later: History) -> History:
+def concatenate(earlier: History, later: History) -> History:
     """One history from two, the epochs of the second counted on from the first's last."""
     offset = earlier["epoch"][-1] if earlier else 0
     later = later | {"epoch": [offset + epoch for epoch in later["epoch"]]}
@@ -154,15 +160,6 @@ def join(earlier: History, later: History) -> History:
 def epochs_done(history: History) -> int:
     """The whole epochs in `history`, at least one: as many as a fair comparison may train for."""
     return max(1, int(history["epoch"][-1]))
-
-
-def leave_if_stopped(history: History, epochs: int, unit: str = "epoch") -> None:
-    """End the program with Ctrl-C's exit status where `history` is shorter than `epochs`."""
-    done = history[unit][-1]
-    if done < epochs:
-        count = f"{done:.4g}" if unit == "epoch" else f"{done:,.0f}"
-        print(f"Stopped after {count} of {epochs} {unit}s; what was learned until then is kept.")
-        raise SystemExit(STOPPED_BY_CTRL_C)
 
 
 def _words(values: dict[str, float]) -> str:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import torch
 
-from common.cli import UserError, path_for_people
+from common.cli import UserError, atomic_write, display_path
 from common.device import one_thread
-from common.files import written_whole
 from common.progress import History, Progress
 
 
@@ -44,15 +43,15 @@ def save_checkpoint(
     history: History,
     **more: object,
 ) -> None:
-    """Write what is needed to use the model again, and to go on training as if never stopped.
+    """Write what is needed to use the model again, and to continue training as if never stopped.
 
     `more` are numbers, words, tensors, and lists and dicts of them; read_checkpoint returns them.
     Raises UserError for a model with parameters that aren't finite: its last update ruined it.
     """
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise UserError(
-            "the last update made parameters infinite: training has diverged, and nothing is kept. "
-            "Try again with a lower --lr.",
+            "the last update made parameters infinite: training has diverged, and nothing is "
+            "saved. Try again with a lower --lr.",
             status=1,
         )
     checkpoint = more | {
@@ -64,7 +63,7 @@ def save_checkpoint(
     }
     content = io.BytesIO()  # torch.save itself would hide a full disk in an error of its own
     torch.save(checkpoint, content)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
@@ -72,7 +71,7 @@ def read_checkpoint(path: Path) -> dict:
     """All that save_checkpoint has written. Raises UserError where there is no such file."""
     if not path.exists():
         raise UserError(
-            f"there is no checkpoint {path_for_people(path)}. "
+            f"there is no checkpoint {display_path(path)}. "
             "Train first, without --resume, --predict or --prompt."
         )
     try:
