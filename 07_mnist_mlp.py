@@ -387,16 +387,6 @@ if MAIN:
 # than its own probabilities let one expect.
 
 
-# %% [markdown]
-# ## Your own digits
-#
-# A network expects inputs like those that it was trained on. `digits.read`, from common/digits.py,
-# brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
-# mass in 28 × 28), and `transform` does the rest. A high probability is no guarantee. Networks like
-# this one are not **calibrated**: of the images that they give 99 %, clearly fewer than 99 % are
-# right, as the worst mistakes in the figure show.
-
-
 # %%
 def predict(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
     """The probability of each digit: transformed images (N, 1, 28, 28) -> (N, 10)."""
