@@ -1,69 +1,124 @@
-# %%
-"""Chapter 2 · Tensors that remember where they come from · torch重要的数据类型——Tensor
+# %% [markdown]
+"""# Chapter 2 · Tensors and autograd · torch重要的数据类型——Tensor
 
-You will learn what a tensor is, how autograd builds a graph while you calculate and walks it back
-to find the gradients, and how to train with nothing but gradients and updates by hand.
+Chapter 1 derived the gradient by hand. From here on torch computes it: a tensor records how it was
+computed, and `backward()` applies the chain rule. You will train with gradients from autograd and
+updates of your own, first after every sample, then after all of them, and meet the pitfalls that
+the notes list.
 
     python 02_autograd_linear.py
 
 The last lines of a run:
 
     Figure:     outputs/02_autograd_linear.png
-    Update per sample: w = 2.0000
-    Update on the sum: w = 2.0000
+    Stochastic gradient descent: w = 2.0000
+    Full-batch gradient descent: w = 2.0000
 """
 
+# %%
+from common import chapter, cli, plotting
+
+MAIN = __name__ == "__main__"
+if MAIN:
+    args = chapter.begin(cli.parser(__doc__, epochs=100, lr=0.01, device=True))
+
+# %%
 import torch
 
-from common import cli, files, plotting
-from common.device import pick_device
-from common.progress import History, Progress, epochs_done, leave_if_stopped
+from common.progress import History, Progress, epochs_done
 
+# %% [markdown]
+# ## Tensors · torch重要的数据类型——Tensor
+#
+# A **tensor** is torch's array: a scalar, a vector, a matrix, or an array with more dimensions. It
+# has a shape, a type of numbers (`dtype`, float32 unless said otherwise) and a device on which it
+# lies and is computed with (`--device` chooses one; chapter 7 comes back to it).
 
-# %% The first example · torch重要的数据类型——Tensor
-def first_example() -> torch.Tensor:
-    """The gradient of mean(2 x) by x at three places: (3,), each 2/3."""
+# %%
+if MAIN:
+    chapter.section()
+    for value in (3.0, [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 4.0]]):
+        tensor = torch.tensor(value)
+        print(f"torch.tensor({value}): shape {tuple(tensor.shape)}, {tensor.dtype}")
+
+# %% [markdown]
+# ## The first gradient
+#
+# With `requires_grad=True` autograd tracks all that is computed from a tensor. Here the **forward
+# pass** computes $z = \frac{1}{3} (2 x_1 + 2 x_2 + 2 x_3)$. `z.backward()` is **backpropagation**,
+# the backward pass: it stores in `x.grad` the gradient of $z$ with respect to $x$, at the point (1,
+# 2, 3). Its three components are the partial derivatives $\partial z / \partial x_i = 2/3$.
+
+# %%
+if MAIN:
+    chapter.section()
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     y = x * 2
     z = y.mean()
     z.backward()
-    return x.grad
+    print(f"z = {z.item():g}, x.grad = {x.grad}")
+
+# %% [markdown]
+# ## Stochastic gradient descent · 使用案例
+#
+# The model and the loss are chapter 1's. Now `l.backward()` computes the gradient that chapter 1
+# derived by hand, $2 x (w x - y)$, and the update is still ours. Here $w$ changes after every
+# single sample: this is **stochastic gradient descent** (SGD), whose steps follow the gradient of
+# one sample, not of all (it usually shuffles the samples, too; chapter 6 does).
+# `with torch.no_grad()` keeps the update out of the graph, and `zero_()` empties the gradient
+# before the next one is added to it.
 
 
-# %% Model and loss
+# %%
 def forward(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """The line w x of chapter 1, with a tensor for w."""
+    """The model's prediction for x: a line through the origin."""
     return x * w
 
 
 def loss(y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The squared error, in the shape of y_pred, which stands first as in torch's criteria."""
+    """The squared error; the prediction comes first, as in torch's criteria."""
     return (y_pred - y) ** 2
 
 
-# %% Train: update after every sample · 使用案例
-def train_per_sample(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
-    """Change w (1, 1) in place after each of the points (N, 2).
+def train_sgd(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
+    """Update w (1, 1) in place after each of the samples (N, 2).
 
-    Returns w before each epoch, and the sum of the losses met on the way.
+    Returns w before each epoch, and the sum of the losses met in it.
     """
     with Progress(epochs) as progress:
         for epoch in progress.epochs():
             w_before, loss_sum = w.item(), 0.0
             for x, y in xy_data:
-                l = loss(forward(x, w), y)  # (1, 1); the graph grows as this line calculates
-                l.backward()  # walks the graph back and adds to w.grad
+                l = loss(forward(x, w), y)  # (1, 1)
+                l.backward()
                 with torch.no_grad():
-                    w -= lr * w.grad  # backward() itself never changes w
-                w.grad.zero_()  # or the next gradient would be added to this one
+                    w -= lr * w.grad
+                w.grad.zero_()
                 loss_sum += l.item()
             progress.end_epoch(loss=loss_sum, w=w_before)
     return progress.history
 
 
-# %% Train: update on the sum
-def train_on_sum(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
-    """Change w (1, 1) in place once per epoch, by the gradient of the sum over all points (N, 2).
+if MAIN:
+    chapter.section()
+    x_data = torch.tensor([1.0, 2.0, 3.0], device=args.device)
+    y_data = torch.tensor([2.0, 4.0, 6.0], device=args.device)
+    xy_data = torch.column_stack((x_data, y_data))  # (3, 2)
+    w = torch.tensor([[1.0]], requires_grad=True, device=args.device)
+    sgd = train_sgd(xy_data, w, args.lr, args.epochs)
+
+# %% [markdown]
+# ## Full-batch gradient descent
+#
+# The other way adds up the losses of all samples first. `l_sum` is a tensor whose graph holds every
+# sample, so one `backward()` gives the gradient of the sum, and there is one update per epoch. It
+# is exact for the whole data, and the same whatever the order of the samples. The noisy steps of
+# SGD are cheaper, three for the price of one here, thousands with large datasets.
+
+
+# %%
+def train_full_batch(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int) -> History:
+    """Update w (1, 1) in place once per epoch, by the gradient of the sum over the samples (N, 2).
 
     Returns w and the summed loss before each update.
     """
@@ -72,7 +127,7 @@ def train_on_sum(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int)
             w_before, l_sum = w.item(), 0
             for x, y in xy_data:
                 l = loss(forward(x, w), y)
-                l_sum += l  # tensors: one graph holds all the points
+                l_sum += l
             l_sum.backward()
             with torch.no_grad():
                 w -= lr * w.grad
@@ -81,7 +136,22 @@ def train_on_sum(xy_data: torch.Tensor, w: torch.Tensor, lr: float, epochs: int)
     return progress.history
 
 
-# %% The graph is built while you calculate · 计算图在前向传播过程中自动构建
+if MAIN:
+    chapter.section()
+    w_full = torch.tensor([[1.0]], requires_grad=True, device=args.device)
+    full = train_full_batch(xy_data, w_full, args.lr, epochs_done(sgd))
+
+# %% [markdown]
+# ## The computation graph · 计算图在前向传播过程中自动构建
+#
+# The forward pass builds the **computation graph**: every result remembers, in `grad_fn`, the
+# operation it came from, and that one its inputs. `backward()` walks this graph from the loss to
+# the **leaves**, the tensors that were created with `requires_grad=True`, and multiplies the
+# derivatives on the way: the **chain rule**. Then the graph is freed; the next forward pass builds
+# a new one.
+
+
+# %%
 def graph(node: torch.autograd.graph.Node, depth: int = 0) -> list[str]:
     """The operations that led to a result, latest first, as an indented tree of names."""
     lines = ["   " * depth + node.name()]
@@ -91,148 +161,124 @@ def graph(node: torch.autograd.graph.Node, depth: int = 0) -> list[str]:
     return lines
 
 
-# %% backward updates nothing, and adds gradients up · 不会更新参数 · 梯度会累加
-def gradients_add_up() -> list[tuple[float, float]]:
-    """w and w.grad after backward of 3 w; after another one; and after zero_() and a third."""
-    w = torch.tensor(1.0, requires_grad=True)
-    seen = []
-    for zero_first in [False, False, True]:
-        if zero_first:
-            w.grad.zero_()
-        (3 * w).backward()
-        seen.append((w.item(), w.grad.item()))
-    return seen
+if MAIN:
+    chapter.section()
+    l = loss(forward(x_data[0], w), y_data[0])
+    print("\n".join(graph(l.grad_fn)))
 
+# %% [markdown]
+# ## backward() updates nothing and adds up gradients · 不会更新参数 · 梯度会累加
+#
+# `backward()` only fills `.grad`; changing the parameters is up to us. It **accumulates**: a second
+# gradient is added to the first. That is useful, since a large batch can be computed in parts, and
+# the reason why every training loop sets the gradients to zero before the next step.
 
-# %% item() is a number, data a tensor that autograd does not watch · item和data
-def change_behind_the_graph(attribute: str) -> float | str:
-    """Change w from 3 to 30 through w.data or w.detach() between w ** 2 and its backward.
+# %%
+if MAIN:
+    chapter.section()
+    a = torch.tensor(1.0, requires_grad=True)
+    for when in ["once", "twice", "after zero_()"]:
+        if when == "after zero_()":
+            a.grad.zero_()
+        (3 * a).backward()
+        print(f"backward of 3a {when + ':':14} a = {a:g}, a.grad = {a.grad:g}")
 
-    Returns the gradient, which should be 2 w = 6, or what torch says instead.
-    """
-    w = torch.tensor(3.0, requires_grad=True)
-    y = w**2
-    unwatched = w.data if attribute == "data" else w.detach()
-    unwatched.mul_(10)  # shares its memory with w
+# %% [markdown]
+# ## Updates stay outside the graph
+#
+# An update is no part of the model, so no gradient should flow through it. Torch refuses one case
+# of getting it wrong: changing a leaf in place outside `no_grad`. The other, `a = a - lr * a.grad`,
+# raises nothing. It makes `a` the name of a new tensor, the result of a computation and no leaf,
+# and the next `backward()` leaves its `.grad` empty.
+
+# %%
+if MAIN:
+    chapter.section()
     try:
-        y.backward()
+        a -= 0.01 * a.grad
     except RuntimeError as error:
-        return str(error).split(":")[0]
-    return w.grad.item()
+        print(f"a -= 0.01 * a.grad:     {error}")
+    print(f"before a = a - …:       a.is_leaf is {a.is_leaf}")
+    a = a - 0.01 * a.grad
+    print(f"after a = a - …:        a.is_leaf is {a.is_leaf}")
+    b = torch.tensor(1.0, requires_grad=True)
+    with torch.no_grad():
+        b -= 0.01
+    print(f"b -= … within no_grad:  b.is_leaf is {b.is_leaf}")
 
+# %% [markdown]
+# ## item and data · item和data
+#
+# `item()` gives a tensor's single value as a Python number. `.grad` is an ordinary tensor, so
+# neither `item()` nor `data` is needed to compute with it. `data` is the same memory as a tensor
+# that autograd does not watch. `detach()` is the same with a safeguard: a change through it is
+# noticed if `backward()` still needs the old value. Below, $a$ changes from 3 to 30 between $a^2$
+# and `backward()`, where the gradient should be $2a = 6$.
 
-def recorded_update() -> str:
-    """What torch says to an update of w outside no_grad, where it would belong to the graph."""
-    w = torch.tensor(1.0, requires_grad=True)
-    try:
-        w -= 0.01
-    except RuntimeError as error:
-        return str(error)
-    return ""
+# %%
+if MAIN:
+    chapter.section()
+    print(f"w.item() is {w.item():.4f}, w.data is {w.data}")
+    for through in ["data", "detach()"]:
+        a = torch.tensor(3.0, requires_grad=True)
+        y = a**2
+        unwatched = a.data if through == "data" else a.detach()
+        unwatched.mul_(10)
+        try:
+            y.backward()
+            print(
+                f"changed through a.{through + ':':9} a.grad is {a.grad.item():g}, and no warning"
+            )
+        except RuntimeError as error:
+            print(f"changed through a.{through + ':':9} {str(error).split(':')[0]}")
 
+# %% [markdown]
+# ## A scalar calls backward · 标量
+#
+# A gradient belongs to a single number, so a loss is a **scalar** (or a tensor with one element, as
+# above). For a vector $y$, `backward` needs to know what to differentiate: `gradient=` gives a
+# weight to each component, and the result is the gradient of their weighted sum, the
+# vector-Jacobian product. With all weights 1, that is `y.sum().backward()`.
 
-# %% Only a single number can call backward · 标量
-def backward_of_a_vector() -> str:
-    """What torch says when a result of three numbers calls backward.
-
-    A single number will do in any shape: the losses above are (1, 1).
-    """
+# %%
+if MAIN:
+    chapter.section()
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     try:
-        (x * 2).backward()
+        (2 * x).backward()
     except RuntimeError as error:
-        return str(error)
-    return ""
+        print(f"(2 * x).backward(): {error}")
+    (2 * x).backward(gradient=torch.tensor([1.0, 1.0, 10.0]))
+    print(f"with gradient=[1, 1, 10]: x.grad = {x.grad.tolist()}")
 
+# %% [markdown]
+# ## Results
+#
+# Both ways reach $w = 2$. SGD makes three steps per epoch, each against the gradient of another
+# sample; full-batch gradient descent makes one, against their sum.
 
-# %% Draw
-def draw(xy_data: torch.Tensor, per_sample: History, on_sum: History, show: bool):
-    """The figure: both paths of w over the curve of the loss, summed over the points (N, 2)."""
-
-    def loss_sum(w: torch.Tensor) -> torch.Tensor:  # (W,) -> (W,)
-        return loss(forward(xy_data[:, :1], w), xy_data[:, 1:]).sum(dim=0)
-
-    fig = plotting.figure(10, 4, show)
+# %% tags=["hide-input"]
+if MAIN:
+    chapter.section()
+    fig = plotting.figure(10, 4, args.show)
+    ws = torch.linspace(0.9, 2.3, 100)  # (100,)
+    xs, ys = x_data.cpu()[:, None], y_data.cpu()[:, None]  # (3, 1)
     left, right = fig.subplots(1, 2, sharey=True)
-    ws = torch.linspace(0.9, 2.3, 100)
     for axes, history, color, title in [
-        (left, per_sample, plotting.RED, "An update per sample: three steps per epoch"),
-        (right, on_sum, plotting.GREEN, "An update on the sum: one larger step per epoch"),
+        (left, sgd, plotting.RED, "SGD: an update per sample, three per epoch"),
+        (right, full, plotting.GREEN, "Full batch: one update per epoch"),
     ]:
-        w = torch.tensor(history["w"])
-        axes.plot(ws, loss_sum(ws), color=plotting.BLUE, label="summed over the points")
-        axes.plot(w, loss_sum(w), "o", color=color, label="where each epoch starts")
+        w_list = torch.tensor(history["w"])
+        axes.plot(ws, loss(ws * xs, ys).sum(dim=0), color=plotting.BLUE, label="summed loss")
+        curve = loss(w_list * xs, ys).sum(dim=0)
+        axes.plot(w_list, curve, "o", color=color, label="w before each epoch")
         axes.set(title=title, xlabel="w", xlim=(0.9, 2.3), ylim=(-0.8, 17))
         axes.legend()
     left.set_ylabel("summed squared error")
-    return fig
-
-
-# %% Run the chapter
-@cli.command
-def main(argv=None):
-    """Returns w after each of the two ways to train."""
-    args = cli.parser(__doc__, epochs=100, lr=0.01, device=True).parse_args(argv)
-    device, about_device = pick_device(args.device)
-    files.output_folder(args.output_dir)
-    step = cli.begin(__doc__, args.step)
-    print(f"Device: {about_device}")
-
-    step("A tensor is an array that can remember where it came from")
-    for value in (3.0, [1.0, 2.0, 3.0], [[1.0, 2.0], [3.0, 4.0]]):
-        print(f"   torch.tensor({value}) has the shape {tuple(torch.tensor(value).shape)}")
-    print(f"   the gradient of mean(2 x) by x: {first_example()}")
-
-    step("Train by hand, with an update after every sample")
-    x_data = torch.tensor([1.0, 2.0, 3.0], device=device)
-    y_data = torch.tensor([2.0, 4.0, 6.0], device=device)
-    xy_data = torch.column_stack((x_data, y_data))  # (3, 2)
-    w = torch.tensor([[1.0]], requires_grad=True, device=device)
-    per_sample = train_per_sample(xy_data, w, args.lr, args.epochs)
-
-    step("Train by hand, with one update per epoch, on the sum")
-    w_on_sum = torch.tensor([[1.0]], requires_grad=True, device=device)
-    on_sum = train_on_sum(xy_data, w_on_sum, args.lr, epochs_done(per_sample))
-
-    step("Calculating builds a graph; backward walks it from the result to w")
-    l = loss(forward(x_data[0], w), y_data[0])
-    print("\n".join(f"   {line}" for line in graph(l.grad_fn)))
-
-    step("backward changes no w, and adds its gradient to w.grad")
-    names = ["once", "twice", "after zero_()"]
-    for name, (value, gradient) in zip(names, gradients_add_up(), strict=True):
-        print(f"   backward of 3 w {name + ':':14} w = {value:g}, w.grad = {gradient:g}")
-
-    step("item() is a number; data and detach() are tensors outside the graph")
-    print(f"   w.item() is {w.item():.4f}, w.data is {w.data}")
-    x, y = 3.0, 6.0
-    w_at_1 = torch.tensor(1.0, requires_grad=True)
-    loss(forward(x, w_at_1), y).backward()
-    grad = w_at_1.grad
-    print(
-        f"   at w = 1, x = 3, y = 6 the gradient 2 x (w x - y) is {2 * x * (1 * x - y):g} by hand;"
-    )
-    print(f"   w.grad is {grad!r}, w.grad.data the same, w.grad.item() is {grad.item():g}")
-    print(
-        "   w changed from 3 to 30 between y = w ** 2 and y.backward(); the gradient should be 6:"
-    )
-    print(f"   through w.data:     {change_behind_the_graph('data')}, and no word of warning")
-    print(f"   through w.detach(): {change_behind_the_graph('detach')}")
-    print("   An update is no part of the model. Outside no_grad, torch refuses it:")
-    print(f"   {recorded_update()}")
-
-    step("Only a single number can call backward")
-    print(f"   (2 x).backward(): {backward_of_a_vector()}")
-
-    step("What was learned")
-    fig = draw(xy_data.cpu(), per_sample, on_sum, args.show)
     plotting.finish(fig, args.output_dir / "02_autograd_linear.png", args.show)
-    print(f"Update per sample: w = {w.item():.4f}")
-    print(f"Update on the sum: w = {w_on_sum.item():.4f}")
-    leave_if_stopped(per_sample, args.epochs)
-    leave_if_stopped(on_sum, args.epochs)
-    return w.item(), w_on_sum.item()
 
-
-if __name__ == "__main__":
-    main()
+# %%
+if MAIN:
+    print(f"Stochastic gradient descent: w = {w.item():.4f}")
+    print(f"Full-batch gradient descent: w = {w_full.item():.4f}")
+    chapter.end()

@@ -1,42 +1,65 @@
-# %%
-"""Chapter 4 · Yes or no: a probability instead of a quantity · 逻辑回归
+# %% [markdown]
+"""# Chapter 4 · Logistic regression · 逻辑回归
 
-You will learn what torchvision's data sets are, how a sigmoid makes a probability of any number,
-which loss judges a probability, and why it is better given the number before the sigmoid.
+Chapters 1 to 3 predicted a number: regression. Here the answer is yes or no: **classification**
+with two classes. You will see torchvision's datasets, turn the output of a linear layer into a
+probability with the sigmoid function, measure its error by binary cross-entropy, and learn why
+losses are computed from logits.
 
     python 04_logistic.py
 
 The last lines of a run:
 
     Figure:     outputs/04_logistic.png
-    Even odds after 2.… hours
+    Decision boundary: 2.… hours
     Probability of passing after 4 hours: 0.8…
 """
 
-from pathlib import Path
+# %%
+from common import chapter, cli, plotting
 
+MAIN = __name__ == "__main__"
+if MAIN:
+    args = chapter.begin(cli.parser(__doc__, epochs=1000, lr=0.01, device=True))
+
+# %%
 import torch
 import torch.nn.functional as F
 import torchvision
 
-from common import cli, files, plotting, training
+from common import training
 from common.data import mnist_root
-from common.device import pick_device
-from common.progress import History, leave_if_stopped
+
+# %% [markdown]
+# ## torchvision
+#
+# torchvision brings datasets for **computer vision** and downloads them where they are missing;
+# here they are part of the project. MNIST, for chapter 7, holds images of handwritten digits in ten
+# **classes**. Indexed like a list, it gives an image and its **label**, the class it belongs to.
+
+# %%
+if MAIN:
+    chapter.section()
+    train_set = torchvision.datasets.MNIST(root=mnist_root(), train=True, download=True)
+    test_set = torchvision.datasets.MNIST(root=mnist_root(), train=False, download=True)
+    image, label = train_set[0]
+    print(f"{len(train_set):,} training and {len(test_set):,} test images")
+    print(f"the first: {image.size[0]} x {image.size[1]} pixels, label {label}")
+
+# %% [markdown]
+# ## Logistic regression: the model · 逻辑回归模型构建
+#
+# The example: hours of study, and whether the exam was passed (1) or not (0). The linear layer
+# gives any real number, the **logit** $z = w x + b$. The **sigmoid** function
+# $\sigma(z) = 1 / (1 + e^{-z})$ squeezes it between 0 and 1, so that it can be read as the
+# probability of class 1. Sigmoid is the first **activation function** of this book: a nonlinear
+# function applied to the output of a layer. It has no parameters, so it may be called in `forward`
+# (`F.sigmoid`) or be an attribute like a layer (`nn.Sigmoid`); the result is the same.
 
 
-# %% Pictures that come with their classes · torchvision
-def first_digits(root: Path, count: int = 10) -> tuple[list, list[int]]:
-    """The first pictures of MNIST's training set, and the classes that they belong to."""
-    # download=True fetches only what isn't there.
-    train_set = torchvision.datasets.MNIST(root, train=True, download=True)
-    pictures, labels = zip(*(train_set[i] for i in range(count)), strict=True)
-    return list(pictures), list(labels)
-
-
-# %% Build the model · 逻辑回归模型构建
+# %%
 class LogisticModel(torch.nn.Module):
-    """The probability of "yes", sigmoid(w x + b): (N, 1) -> (N, 1)."""
+    """The probability of class 1, sigmoid(w x + b): (N, 1) -> (N, 1)."""
 
     def __init__(self):
         super().__init__()
@@ -44,12 +67,12 @@ class LogisticModel(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 1) -> (N, 1), each between 0 and 1."""
-        y_pred = F.sigmoid(self.linear(x))  # a sigmoid has nothing to learn: a function will do
+        y_pred = F.sigmoid(self.linear(x))
         return y_pred
 
 
 class LogisticModelWithLayer(torch.nn.Module):
-    """The same with the sigmoid as a layer, so that it stands in the list of layers, too."""
+    """The same with the sigmoid as an attribute, so that it appears among the layers."""
 
     def __init__(self):
         super().__init__()
@@ -62,114 +85,119 @@ class LogisticModelWithLayer(torch.nn.Module):
         return y_pred
 
 
-# %% Loss: binary cross entropy · 二元交叉熵损失函数
-def loss_and_optimizer(
-    model: torch.nn.Module, lr: float
-) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """The sum of -log(probability of what was true), and gradient descent."""
+if MAIN:
+    chapter.section()
+    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # hours, (3, 1)
+    y_data = torch.tensor([[0.0], [0.0], [1.0]], device=args.device)
+    model = LogisticModel().to(args.device)
+    with_layer = LogisticModelWithLayer().to(args.device)
+    with_layer.load_state_dict(model.state_dict())  # the same parameters
+    print(f"F.sigmoid in forward:       {model(x_data).flatten().tolist()}")
+    print(f"nn.Sigmoid as an attribute: {with_layer(x_data).flatten().tolist()}")
+
+# %% [markdown]
+# ## Binary cross-entropy · 二元交叉熵损失函数
+#
+# A probability $p$ is judged by the negative log-likelihood of what was true, the **binary
+# cross-entropy** (BCE): $-[y \log p + (1 - y) \log(1 - p)]$. One of the two terms is always 0. The
+# loss is 0 for a certain and right prediction, $\log 2 = 0.69$ at $p = 0.5$, and grows without
+# limit as the truth gets the probability 0.
+
+# %%
+if MAIN:
+    chapter.section()
     criterion = torch.nn.BCELoss(reduction="sum")
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    return criterion, optimizer
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+    p, y = model(x_data).detach(), y_data
+    by_hand = -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+    print(f"by hand {by_hand:.4f}, BCELoss {criterion(p, y):.4f}")
+
+# %% [markdown]
+# ## Training, and a boundary that drifts
+#
+# The loop is chapter 3's, from common/training.py. Where $z = 0$ the probability is 0.5: this is
+# the **decision boundary**, at $x = -b / w$. Here the two classes can be separated without a
+# mistake: 1 and 2 hours failed, 3 hours passed. For such data the loss has no minimum. A larger
+# $w$, that is, a steeper curve, always makes it smaller, so $w$ grows as long as training goes on
+# and the boundary moves with it, towards the middle: 2.42 after 1,000 epochs, 2.48 after 100,000.
+# What is printed is merely where the training ended.
 
 
-# %% Better without the sigmoid: BCEWithLogitsLoss
-def loss_and_gradient(logit: float, y: float, from_logit: bool) -> tuple[float, float]:
-    """The loss of sigmoid(logit) where y is true, and its gradient by the logit.
-
-    With `from_logit` by BCEWithLogitsLoss, which never forms the probability, so that none can be
-    rounded to 0 or 1; else by a sigmoid and BCELoss, which cuts logarithms off at -100. The exact
-    gradient is sigmoid(logit) - y.
-    """
-    z = torch.tensor(logit, requires_grad=True)
-    y = torch.tensor(y)
-    if from_logit:
-        loss = torch.nn.BCEWithLogitsLoss()(z, y)
-    else:
-        loss = torch.nn.BCELoss()(torch.sigmoid(z), y)
-    loss.backward()
-    return loss.item(), z.grad.item()
-
-
-# %% Draw
+# %%
 def boundary(model: torch.nn.Module) -> float:
-    """The x at which the probability is 0.5, where w x + b = 0."""
+    """The x at which the probability is 0.5."""
     return (-model.linear.bias / model.linear.weight).item()
 
 
-def draw(pictures, labels, x_data, y_data, model, history: History, show: bool):
-    """The figure: a row of digits; the curve among the data, with its boundary; the loss."""
-    fig = plotting.figure(10, 5.6, show)
+if MAIN:
+    chapter.section()
+    history = training.full_batch(
+        model, criterion, optimizer, x_data, y_data, args.epochs,
+        measure=lambda: {"w": model.linear.weight.item(), "boundary": boundary(model)},
+    )  # fmt: skip
+
+# %% [markdown]
+# ## Logits in the loss: BCEWithLogitsLoss
+#
+# Floats just below 1 are about $10^{-7}$ apart, so the sigmoid of a logit of 20 is rounded to 1,
+# and $\log(1 - p)$ would be $\log 0$. `BCEWithLogitsLoss` takes the logit itself and never forms
+# the probability. For moderate logits the loss is the same. But with the logit 200 where $y = 0$ is
+# true, sigmoid and `BCELoss`, which cuts logarithms off at -100, give the loss 100 and the gradient
+# 0: the model can't learn from its worst mistake. The exact gradient is $\sigma(z) - y = 1$.
+
+
+# %%
+if MAIN:
+    chapter.section()
+    with torch.no_grad():
+        z = model.linear(x_data)
+        print(f"after training: sigmoid, BCELoss:  {criterion(torch.sigmoid(z), y_data):.6f}")
+        with_logits = torch.nn.BCEWithLogitsLoss(reduction="sum")
+        print(f"                BCEWithLogitsLoss: {with_logits(z, y_data):.6f}")
+
+    for name, loss_of in [
+        ("sigmoid, BCELoss: ", lambda z, y: criterion(torch.sigmoid(z), y)),
+        ("BCEWithLogitsLoss:", with_logits),
+    ]:
+        z = torch.tensor(200.0, requires_grad=True)
+        loss = loss_of(z, torch.tensor(0.0))
+        loss.backward()
+        print(f"z = 200, y = 0: {name} loss {loss.item():g}, gradient {z.grad.item():g}")
+
+# %% [markdown]
+# ## Results
+#
+# The curve of the probability between the three points, with the decision boundary; and above it
+# ten images of MNIST, whose ten classes take chapter 7's softmax instead of a sigmoid.
+
+# %% tags=["hide-input"]
+if MAIN:
+    chapter.section()
+    fig = plotting.figure(10, 5.6, args.show)
     top, bottom = fig.subfigures(2, 1, height_ratios=[1, 3])
-    captions = [str(label) for label in labels]
-    plotting.image_row(top, pictures, captions, ["black"] * 10, "Ten classes: MNIST, for chapter 7")
+    images, labels = zip(*(train_set[i] for i in range(10)), strict=True)
+    title = "MNIST: images in ten classes, for chapter 7"
+    plotting.image_row(top, images, [str(label) for label in labels], ["black"] * 10, title)
 
     left, right = bottom.subplots(1, 2, width_ratios=[3, 2])
-    x = torch.linspace(0, 6, 200).unsqueeze(1)  # (200, 1)
+    x = torch.linspace(0, 6, 200)[:, None]  # (200, 1)
     with torch.no_grad():
-        left.plot(x, model(x), color=plotting.BLUE, label="probability of passing")
-    left.plot(x_data, y_data, "o", color=plotting.RED, label="data: 0 failed, 1 passed")
-    left.axvline(boundary(model), color=plotting.GREY, ls="--", label="even odds")
+        curve = model(x.to(args.device)).cpu()
+    left.plot(x, curve, color=plotting.BLUE, label="probability of passing")
+    data = "data: 0 failed, 1 passed"
+    left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label=data)
+    left.axvline(boundary(model), color=plotting.GREY, ls="--", label="decision boundary")
     left.set(title="Two classes: who passes the exam?", xlabel="study time (hours)", xlim=(0, 6))
     left.set_ylabel("probability")
     left.legend()
-
     right.plot(history["epoch"], history["loss"], color=plotting.BLUE)
-    right.set(title="The loss falls", xlabel="epoch", ylabel="summed cross entropy (nats)")
-    return fig
-
-
-# %% Run the chapter
-@cli.command
-def main(argv=None):
-    """Returns the trained model and its history."""
-    args = cli.parser(__doc__, epochs=1000, lr=0.01, device=True).parse_args(argv)
-    device, about_device = pick_device(args.device)
-    files.output_folder(args.output_dir)
-    torch.manual_seed(args.seed)
-    step = cli.begin(__doc__, args.step)
-    print(f"Device: {about_device}")
-
-    step("torchvision brings pictures and their classes")
-    pictures, labels = first_digits(mnist_root())
-    print(f"   MNIST's first ten, {pictures[0].size[0]} x {pictures[0].size[1]} pixels: {labels}")
-
-    step("Hours studied, and whether the exam was passed")
-    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=device)  # (3, 1)
-    y_data = torch.tensor([[0.0], [0.0], [1.0]], device=device)
-    print(f"   x {x_data.flatten().tolist()}, y {y_data.flatten().tolist()}")
-
-    step("Two ways to write the model, one result")
-    model = LogisticModel().to(device)
-    with_layer = LogisticModelWithLayer().to(device)
-    with_layer.load_state_dict(model.state_dict())
-    print(f"   F.sigmoid in forward:       {cli.numbers(model(x_data), 6)}")
-    print(f"   nn.Sigmoid as an attribute: {cli.numbers(with_layer(x_data), 6)}")
-
-    step(f"Train for {args.epochs:,} epochs, with the loop of chapter 3")
-    criterion, optimizer = loss_and_optimizer(model, args.lr)
-    history = training.full_batch(model, criterion, optimizer, x_data, y_data, args.epochs)
-
-    step("The same loss from the number before the sigmoid, the logit: BCEWithLogitsLoss")
-    with torch.no_grad():
-        pair = criterion(model(x_data), y_data)
-        logits = torch.nn.BCEWithLogitsLoss(reduction="sum")(model.linear(x_data), y_data)
-    print(f"   sigmoid, BCELoss: {pair.item():.6f}   BCEWithLogitsLoss: {logits.item():.6f}")
-    print("   But where the model is sure and wrong, at logit 200 with y = 0:")
-    for name, from_logit in [("sigmoid, BCELoss: ", False), ("BCEWithLogitsLoss:", True)]:
-        loss, gradient = loss_and_gradient(200.0, 0.0, from_logit)
-        print(f"   {name} loss {loss:g}, gradient {gradient:g}")
-
-    step("What was learned")
-    model, x_data, y_data = model.cpu(), x_data.cpu(), y_data.cpu()  # to be drawn
-    fig = draw(pictures, labels, x_data, y_data, model, history, args.show)
+    right.set(title="Training loss", xlabel="epoch", ylabel="summed cross-entropy (nats)")
     plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
-    print(f"Even odds after {boundary(model):.2f} hours")
+
+# %%
+if MAIN:
     with torch.no_grad():
-        p = model(torch.tensor([[4.0]])).item()
+        p = model(torch.tensor([[4.0]], device=args.device)).item()
+    print(f"Decision boundary: {boundary(model):.2f} hours")
     print(f"Probability of passing after 4 hours: {p:.4f}")
-    leave_if_stopped(history, args.epochs)
-    return model, history
-
-
-if __name__ == "__main__":
-    main()
+    chapter.end()

@@ -1,36 +1,52 @@
-# %%
-"""Chapter 5 · Eight inputs and hidden layers · 高维度数据输入的处理 · 多个隐藏层的神经网络
+# %% [markdown]
+"""# Chapter 5 · Multiple features and hidden layers · 高维度数据输入的处理 · 多个隐藏层的神经网络
 
-You will learn to bring a table from NumPy to torch, to scale it, to hold a part of it back for an
-honest test, and to put layers one upon the other. Real data: 768 women, and which of them were
-diagnosed with diabetes within five years.
+Real data at last: eight features of 768 women of Pima heritage, and which of them were diagnosed
+with diabetes within five years. You will bring a table from NumPy to torch, stack layers with
+activation functions between them, standardize the features, and measure accuracy on a test set.
 
     python 05_multilayer.py
-    python 05_multilayer.py --epochs 10000    the deep network learns its part by heart
+    python 05_multilayer.py --epochs 10000    watch the deep network overfit
 
 The last lines of a run:
 
     Figure:     outputs/05_multilayer.png
-    Accuracy on 154 women held out, give or take 0.04:
-       always "no"  0.6234
-       one layer    0.7…
-       three layers 0.7…
+    Accuracy on the test set of 154 women, standard error 0.03:
+    majority-class baseline  0.6234
+    one layer                0.7…
+    three layers             0.7…
 """
 
+# %%
+from common import chapter, cli, plotting
+
+MAIN = __name__ == "__main__"
+if MAIN:
+    args = chapter.begin(cli.parser(__doc__, epochs=1000, lr=0.5, device=True))
+
+# %%
 import math
+import warnings
 
 import numpy as np
 import torch
 
-from common import cli, files, plotting, training
+from common import training
 from common.data import DATA, check_table
-from common.device import pick_device
-from common.progress import History, epochs_done, leave_if_stopped
+from common.progress import epochs_done
+
+# %% [markdown]
+# ## Multiple features · 高维度数据输入的处理
+#
+# With eight **features** per sample instead of one, only the layer's sizes change: `Linear(8, 2)`
+# has eight inputs and two outputs, a weight matrix of shape (2, 8) and two biases. The two outputs
+# are the logits of the classes "no" and "yes"; the higher one is the prediction. This model is
+# linear: a single layer, logistic regression with eight features.
 
 
-# %% Eight inputs · 高维度数据输入的处理
+# %%
 class PlainModel(torch.nn.Module):
-    """One linear layer: measurements (N, 8) -> scores for "no" and "yes" (N, 2)."""
+    """One linear layer: features (N, 8) -> logits of "no" and "yes" (N, 2)."""
 
     def __init__(self):
         super().__init__()
@@ -41,9 +57,25 @@ class PlainModel(torch.nn.Module):
         return self.linear(x)
 
 
-# %% Hidden layers · 多个隐藏层的神经网络
+if MAIN:
+    chapter.section()
+    plain = PlainModel().to(args.device)
+    for name, parameter in plain.named_parameters():
+        print(f"{name:13} {tuple(parameter.shape)}")
+
+# %% [markdown]
+# ## Hidden layers · 多个隐藏层的神经网络
+#
+# **Hidden layers** stand between input and output: 8 features, 16 and 16 hidden units, 2 logits.
+# Such a network is a **multilayer perceptron** (MLP). After each hidden layer comes an activation
+# function, and not for decoration: without one, $W_2 (W_1 x + b_1) + b_2$ is again a single linear
+# layer with the matrix $W_2 W_1$, however many layers are stacked. With it, the network can bend
+# its decision boundary.
+
+
+# %%
 class DeepModel(torch.nn.Module):
-    """Two hidden layers of 16 between: measurements (N, 8) -> scores (N, 2)."""
+    """Two hidden layers of 16 units: features (N, 8) -> logits (N, 2)."""
 
     def __init__(self):
         super().__init__()
@@ -60,146 +92,186 @@ class DeepModel(torch.nn.Module):
         return x
 
 
-# %% From NumPy to torch · numpy到torch的转换
-def three_ways(xy: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Inputs (N, 8) and the label column (N, 1) twice, from a table (N, 9).
+if MAIN:
+    chapter.section()
+    deep = DeepModel().to(args.device)
+    for name, model in {"one layer": plain, "three layers": deep}.items():
+        print(f"{name:12} {sum(p.numel() for p in model.parameters()):3} parameters")
 
-    A slice is a view: the first two share their memory with xy. A list of columns makes a copy.
-    """
-    x = torch.from_numpy(xy[:, :-1])  # all columns but the last
-    y = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N,) -> (N, 1)
-    same_y = torch.from_numpy(xy[:, [-1]])  # the list keeps the dimension
-    return x, y, same_y
+    first, second = torch.nn.Linear(8, 16), torch.nn.Linear(16, 2)
+    collapsed = torch.nn.Linear(8, 2)
+    with torch.no_grad():
+        collapsed.weight.copy_(second.weight @ first.weight)
+        collapsed.bias.copy_(second.weight @ first.bias + second.bias)
+        x = torch.randn(5, 8)
+        same = torch.allclose(second(first(x)), collapsed(x), atol=1e-6)
+    print(f"two layers without activation equal one: {same}")
+
+# %% [markdown]
+# ## From NumPy to torch · numpy到torch的转换
+#
+# `np.loadtxt` reads the table: a row per woman, the label in the last column. `torch.from_numpy`
+# makes a tensor that shares its memory with the array. For labels of shape (N, 1), either take the
+# last column and add a dimension with `unsqueeze(1)`, or index with a list, `[-1]`, which keeps it.
+# The two differ in one point: a slice is a **view** of the same memory, and a list of columns makes
+# a copy. In this table a zero in glucose, blood pressure, skin thickness, insulin or BMI means "not
+# measured"; the models here are not told.
+
+# %%
+if MAIN:
+    chapter.section()
+    check_table(DATA / "diabetes.csv")
+    xy = np.loadtxt(DATA / "diabetes.csv", delimiter=",", dtype=np.float32, encoding="utf-8-sig")
+    x_data = torch.from_numpy(xy[:, :-1])  # (768, 8)
+    y_data = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (768, 1)
+    y_copy = torch.from_numpy(xy[:, [-1]])  # (768, 1)
+    print(f"xy {xy.shape}, x_data {tuple(x_data.shape)}, y_data {tuple(y_data.shape)}")
+    xy[0, -1] = 99
+    print(
+        f"with 99 in the table: y_data[0] = {y_data[0].item():g}, y_copy[0] = {y_copy[0].item():g}"
+    )
+    xy[0, -1] = y_copy[0]
+    print(f"not measured, per column: {(x_data[:, 1:6] == 0).sum(dim=0).tolist()}")
+
+# %% [markdown]
+# ## Training set and test set
+#
+# What counts is **generalization**: how well a model predicts women it has never seen. So the data
+# is split. The model is trained on the **training set**; the **test set** is only for the final
+# report. If you compare settings (layers, learning rate, epochs), choose among them on a third
+# part, the **validation set**: a number that was used to choose is too good to report. Here nothing
+# is chosen, so there is none (chapter 9 has one). The features are then **standardized**,
+# $(x - mean) / std$, because their scales differ: glucose is around 120, pedigree around 0.5. Mean
+# and standard deviation come from the training set alone, or information about the test set would
+# **leak** into the training.
 
 
-# %% Hold a part back, and scale
+# %%
 def split(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (N, 9) to train on, and each fifth one, held out: the model never learns from it."""
-    held_out = np.arange(len(xy)) % 5 == 0
-    return xy[~held_out], xy[held_out]
+    """The rows (N, 9) of the training set and of the test set, which gets every fifth row."""
+    is_test = np.arange(len(xy)) % 5 == 0
+    return xy[~is_test], xy[is_test]
 
 
 def standardize(x: torch.Tensor, x_train: torch.Tensor) -> torch.Tensor:
-    """Columns (N, 8) of mean 0 and deviation 1, as the training part (M, 8) has them.
-
-    The held-out part has no say, or a little of it would leak into the training.
-    """
+    """Features (N, 8) scaled so that those of the training set (M, 8) have mean 0 and std 1."""
     return (x - x_train.mean(dim=0)) / x_train.std(dim=0)
 
 
-# %% Train, and test on both parts
-def loss_and_optimizer(
-    model: torch.nn.Module, lr: float
-) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Cross entropy, which chapter 7 takes to pieces, and gradient descent.
+if MAIN:
+    chapter.section()
+    xy_train, xy_test = (torch.from_numpy(part) for part in split(xy))
+    x_train = standardize(xy_train[:, :-1], xy_train[:, :-1]).to(args.device)  # (614, 8)
+    x_test = standardize(xy_test[:, :-1], xy_train[:, :-1]).to(args.device)  # (154, 8)
+    print(f"training set {tuple(x_train.shape)}, test set {tuple(x_test.shape)}")
+    print(
+        f"glucose: mean {xy_train[:, 1].mean():.1f} mg/dl, std {xy_train[:, 1].std():.1f};", end=" "
+    )
+    print(f"standardized: mean {x_train[:, 1].mean().abs():.1f}, std {x_train[:, 1].std():.1f}")
 
-    BCELoss judges one probability per row. Two scores per row need CrossEntropyLoss, whose labels
-    are the numbers of the classes: (N,), int64.
-    """
+# %% [markdown]
+# ## A loss for two logits
+#
+# `BCELoss` wants one probability per sample. For two logits per sample there is `CrossEntropyLoss`,
+# which chapter 7 takes apart. Its labels are **class indices**, 0 or 1, as integers of shape (N,).
+# The notes' `Linear(8, 2)` with labels of shape (N, 1) fits no loss, and `MSELoss` shows a trap: it
+# stretches (N, 1) to (N, 2) by broadcasting, and only warns.
+
+# %%
+if MAIN:
+    chapter.section()
+    y_train = xy_train[:, -1].long().to(args.device)  # (614,)
+    y_test = xy_test[:, -1].long().to(args.device)  # (154,)
     criterion = torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    return criterion, optimizer
+    print(
+        f"CrossEntropyLoss, labels {tuple(y_train.shape)}: {criterion(plain(x_train), y_train):.4f}"
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.nn.MSELoss()(plain(x_train), y_train[:, None].float())
+    print(
+        f"MSELoss, labels {tuple(y_train[:, None].shape)}: {str(caught[0].message).split('. ')[0]}"
+    )
+
+# %% [markdown]
+# ## Training
+#
+# Both models are trained on the whole training set with chapter 3's loop. After every epoch the
+# **accuracy**, the share of right predictions, is recorded on both sets. With `--epochs 10000` the
+# training accuracy of the deep network goes on rising while its test accuracy falls: it
+# **overfits**, it learns the women of the training set by heart.
 
 
+# %%
 def accuracy(model: torch.nn.Module, x: torch.Tensor, labels: torch.Tensor) -> float:
-    """The share of rows (N, 8) whose higher score is that of their label (N,)."""
+    """The share of rows (N, 8) whose higher logit is that of their class index (N,)."""
     with torch.no_grad():
         predicted = model(x).argmax(dim=1)  # (N,)
     return (predicted == labels).float().mean().item()
 
 
-# %% Draw
-def draw(histories: dict[str, History], always_no: float, show: bool):
-    """The figure: the loss of both models, and their accuracy on both parts."""
-    fig = plotting.figure(10, 4.2, show)
+if MAIN:
+    chapter.section()
+    histories, epochs = {}, args.epochs
+    for name, model in {"one layer": plain, "three layers": deep}.items():
+        print(f"{name}:")
+        optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+
+        def measure(model=model):
+            train, test = accuracy(model, x_train, y_train), accuracy(model, x_test, y_test)
+            return {"train accuracy": train, "test accuracy": test}
+
+        histories[name] = training.full_batch(
+            model, criterion, optimizer, x_train, y_train, epochs, measure
+        )
+        epochs = epochs_done(histories[name])  # after Ctrl-C, as many for the second
+
+# %% [markdown]
+# ## How sure is an accuracy?
+#
+# A number alone says little. Compare it with a **baseline**: the majority-class baseline always
+# says "no". And ask how much chance there is in it: an accuracy $p$ measured on $n$ samples has the
+# **standard error** $\sqrt{p (1 - p) / n}$. Two results that differ by less than that are no
+# measurable difference. Here the two models differ by a few women out of 154: the hidden layers
+# gain nothing that this test set could show.
+
+# %%
+if MAIN:
+    chapter.section()
+    baseline = (y_test == 0).float().mean().item()
+    p, n = histories["one layer"]["test accuracy"][-1], len(y_test)
+    standard_error = math.sqrt(p * (1 - p) / n)
+    differ = round(n * abs(p - histories["three layers"]["test accuracy"][-1]))
+    print(f"one layer: {p:.4f} ± {standard_error:.4f}; the models differ by {differ} of {n} women")
+
+# %% [markdown]
+# ## Results
+#
+# The deep network's training loss is lower in the end; on the test set nothing of that remains.
+
+# %% tags=["hide-input"]
+if MAIN:
+    chapter.section()
+    fig = plotting.figure(10, 4.2, args.show)
     left, right = fig.subplots(1, 2)
     for (name, history), color in zip(
         histories.items(), (plotting.BLUE, plotting.RED), strict=True
     ):
-        epochs = history["epoch"]
-        left.plot(epochs, history["loss"], color=color, label=name)
-        for part, dashes in [("training", ":"), ("held-out", "-")]:
-            style = {"color": color, "lw": 1.5, "label": f"{name}, {part} part"}
-            right.plot(epochs, history[f"{part} accuracy"], dashes, **style)
-    left.set(title="Training loss", xlabel="epoch", ylabel="cross entropy (nats)")
+        left.plot(history["epoch"], history["loss"], color=color, label=name)
+        for part, dashes in [("train", ":"), ("test", "-")]:
+            style = {"color": color, "lw": 1.5, "label": f"{name}, {part} set"}
+            right.plot(history["epoch"], history[f"{part} accuracy"], dashes, **style)
+    left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)")
     left.legend()
-    right.axhline(always_no, color=plotting.GREY, ls="--", label='always "no", held-out part')
-    right.set(title="Accuracy on both parts", xlabel="epoch", ylabel="accuracy")
+    right.axhline(baseline, color=plotting.GREY, ls="--", label="majority-class baseline, test set")
+    right.set(title="Accuracy on both sets", xlabel="epoch", ylabel="accuracy")
     right.legend(loc="best", fontsize=8)
-    return fig
-
-
-# %% Run the chapter
-@cli.command
-def main(argv=None):
-    """Returns the histories of both models and the accuracy of always saying no."""
-    args = cli.parser(__doc__, epochs=1000, lr=0.5, device=True).parse_args(argv)
-    device, about_device = pick_device(args.device)
-    files.output_folder(args.output_dir)
-    torch.manual_seed(args.seed)
-    step = cli.begin(__doc__, args.step)
-    print(f"Device: {about_device}")
-
-    step("A table of numbers, from NumPy to torch")
-    path = DATA / "diabetes.csv"
-    check_table(path)
-    xy = np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")  # (768, 9)
-    train_rows, held_out_rows = split(xy)
-    x_train, y_train, same_y = three_ways(train_rows)
-    x_held_out, y_held_out, _ = three_ways(held_out_rows)
-    print(f"   all {xy.shape}, to train on {train_rows.shape}, held out {held_out_rows.shape}")
-    for code, tensor in [
-        ("xy[:, :-1]", x_train),
-        ("xy[:, -1] and unsqueeze(1)", y_train),
-        ("xy[:, [-1]]", same_y),
-    ]:
-        print(f"   {code:27} {tuple(tensor.shape)!s:9} begins {cli.numbers(tensor[0])}")
-    before = train_rows[0, -1]
-    train_rows[0, -1] = 99  # who notices?
-    print("   after 99 has been written into the first row of the table:")
-    print(f"   xy[:, -1] and unsqueeze(1)  begins {y_train[0].item():g}, it shares the memory")
-    print(f"   xy[:, [-1]]                 begins {same_y[0].item():g}, it is a copy")
-    train_rows[0, -1] = before
-
-    step("Every column is brought to mean 0 and deviation 1")
-    print(f"   means before: {cli.numbers(x_train.mean(dim=0))}")
-    x_held_out = standardize(x_held_out, x_train).to(device)
-    x_train = standardize(x_train, x_train).to(device)
-    print(f"   and after:    {cli.numbers(x_train.mean(dim=0).abs())}")
-    labels_train = y_train.squeeze(1).long().to(device)  # (614,)
-    labels_held_out = y_held_out.squeeze(1).long().to(device)  # (154,)
-    always_no = (labels_held_out == 0).float().mean().item()
-
-    histories, epochs = {}, args.epochs
-    for name, model in {"one layer": PlainModel(), "three layers": DeepModel()}.items():
-        step(f"Train {name} for {epochs:,} epochs, on {len(x_train)} women")
-        model = model.to(device)
-        criterion, optimizer = loss_and_optimizer(model, args.lr)
-
-        def both_accuracies(model=model):  # this round's
-            return {
-                "training accuracy": accuracy(model, x_train, labels_train),
-                "held-out accuracy": accuracy(model, x_held_out, labels_held_out),
-            }
-
-        histories[name] = training.full_batch(
-            model, criterion, optimizer, x_train, labels_train, epochs, both_accuracies
-        )
-        epochs = epochs_done(histories[name])  # a Ctrl-C counts for both
-
-    step("What was learned")
-    fig = draw(histories, always_no, args.show)
     plotting.finish(fig, args.output_dir / "05_multilayer.png", args.show)
-    # How much chance alone moves a share of so few: the binomial distribution's deviation.
-    give_or_take = math.sqrt(always_no * (1 - always_no) / len(x_held_out))
-    print(f"Accuracy on {len(x_held_out)} women held out, give or take {give_or_take:.2f}:")
-    print(f'   always "no"  {always_no:.4f}')
+
+# %%
+if MAIN:
+    print(f"Accuracy on the test set of {n} women, standard error {standard_error:.2f}:")
+    print(f"majority-class baseline  {baseline:.4f}")
     for name, history in histories.items():
-        print(f"   {name:12} {history['held-out accuracy'][-1]:.4f}")
-    for history in histories.values():
-        leave_if_stopped(history, args.epochs)
-    return histories, always_no
-
-
-if __name__ == "__main__":
-    main()
+        print(f"{name:24} {history['test accuracy'][-1]:.4f}")
+    chapter.end()

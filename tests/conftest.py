@@ -1,7 +1,8 @@
 """How the tests find the chapters, run and interrupt them, and damage a copy of the data."""
 
+import contextlib
 import functools
-import importlib.util
+import io
 import os
 import re
 import signal
@@ -15,11 +16,10 @@ import pytest
 import torch
 from examiner import Examiner
 
+from common.chapter import load
+from common.cli import ROOT
 from common.device import pick_device
 from common.progress import Progress
-
-ROOT = Path(__file__).resolve().parent.parent
-
 
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
@@ -59,23 +59,19 @@ def load_chapter(chapters_folder, pytestconfig):
     examiner = pytestconfig.pluginmanager.get_plugin("examiner")
 
     @functools.cache
-    def load(name: str) -> ModuleType:
-        path = chapters_folder / f"{name}.py"
-        if not path.exists():  # a reader's folder need not hold the other chapters
-            path = ROOT / f"{name}.py"
-        module = imported(path)
+    def load_by_name(name: str) -> ModuleType:
+        path = _find(chapters_folder, name)
+        module = load(path)
         if examiner and path.parent != ROOT:
-            examiner.watch(module, imported(ROOT / f"{name}.py"))
+            examiner.watch(module, load(ROOT / path.name))
         return module
 
-    return load
+    return load_by_name
 
 
-def imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _find(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.py"
+    return path if path.exists() else ROOT / path.name  # a reader's folder need not hold them all
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +101,40 @@ def run_chapter(chapters_folder):
 
 
 @pytest.fixture(scope="session")
+def run(chapters_folder):
+    """Run a chapter as `python NAME.py FLAGS` does, but in this process, and look into it."""
+
+    def run(name: str, *flags) -> SimpleNamespace:
+        """Returns the module's `names`, what it wrote to `out` and `err`, its exit `status`."""
+        path = _find(chapters_folder, name)
+        main = ModuleType("__main__")
+        main.__file__ = str(path)
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            patch.setitem(sys.modules, "__main__", main)
+            patch.setattr(sys, "argv", [str(path), *map(str, flags)])
+            patch.setattr(sys, "excepthook", sys.__excepthook__)
+            try:
+                exec(compile(path.read_text(encoding="utf-8"), path, "exec"), vars(main))
+            except SystemExit as exit_:
+                status = exit_.code
+            except BaseException as error:
+                try:
+                    sys.excepthook(type(error), error, error.__traceback__)
+                except SystemExit as exit_:
+                    status = exit_.code
+                else:
+                    raise
+        return SimpleNamespace(names=main, out=out.getvalue(), err=err.getvalue(), status=status)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def last_lines():
     """Check that a run ended with the last lines that the chapter's docstring promises.
 
@@ -121,10 +151,10 @@ def last_lines():
 
 
 @pytest.fixture
-def interrupted(monkeypatch, capsys):
-    """Run a chapter whose first training is ended by Ctrl-C after `epochs`; returns its output."""
+def interrupted(monkeypatch, run):
+    """Run a chapter whose first training is ended by Ctrl-C after `epochs`; returns the run."""
 
-    def run(main, flags: list, epochs: int) -> str:
+    def check(name: str, flags: list, epochs: int) -> SimpleNamespace:
         end_epoch = Progress.end_epoch
         ended = []
 
@@ -135,15 +165,13 @@ def interrupted(monkeypatch, capsys):
                 signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(Progress, "end_epoch", end_epoch_and_interrupt)
-        with pytest.raises(SystemExit) as exit_:
-            main([str(flag) for flag in flags])
-        assert exit_.value.code == 130
+        done = run(name, *flags)
+        assert done.status == 130
         assert all(len(one.history["epoch"]) <= epochs for one in ended), "it trained on"
-        output = capsys.readouterr().out
-        assert f"Stopped after {epochs} of " in output
-        return output
+        assert f"Stopped after {epochs} of " in done.out
+        return done
 
-    return run
+    return check
 
 
 @pytest.fixture(autouse=True)
@@ -153,19 +181,16 @@ def _no_figure_stays_open():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.fixture
-def fails(capsys):
-    """fails(main, [flags], status) -> the message on stderr, checked to be for people."""
+@pytest.fixture(scope="session")
+def fails(run):
+    """fails(NAME, [flags], status) -> the message on stderr, checked to be for people."""
 
-    def check(main, flags: list, status: int = 2) -> str:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(flag) for flag in flags])
-        message = capsys.readouterr().err
-        assert exit_.value.code == status
-        assert message.startswith("error: ")
-        assert len(message.splitlines()) <= 2
-        assert exit_.value.__suppress_context__, "a traceback would be shown"
-        return message
+    def check(name: str, flags: list, status: int = 2) -> str:
+        done = run(name, *flags)
+        assert done.status == status
+        assert done.err.startswith("error: ")
+        assert len(done.err.splitlines()) <= 2, "a traceback would be shown"
+        return done.err
 
     return check
 
