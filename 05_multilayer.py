@@ -219,7 +219,7 @@ if MAIN:
 
         def measure(model=model):
             train, test = accuracy(model, x_train, y_train), accuracy(model, x_test, y_test)
-            return {"train accuracy": train, "test accuracy": test}
+            return {"training accuracy": train, "test accuracy": test}
 
         histories[name] = training.full_batch(
             model, criterion, optimizer, x_train, y_train, epochs, measure
@@ -258,7 +258,7 @@ if MAIN:
         histories.items(), (plotting.BLUE, plotting.RED), strict=True
     ):
         left.plot(history["epoch"], history["loss"], color=color, label=name)
-        for part, dashes in [("train", ":"), ("test", "-")]:
+        for part, dashes in [("training", ":"), ("test", "-")]:
             style = {"color": color, "lw": 1.5, "label": f"{name}, {part} set"}
             right.plot(history["epoch"], history[f"{part} accuracy"], dashes, **style)
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)")

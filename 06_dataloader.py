@@ -237,6 +237,7 @@ if MAIN:
     left.set(title="Over epochs: the same data seen", xlabel="epoch", ylabel="cross-entropy (nats)")
     left.legend()
     right.set(title="Over updates: each epoch has many, or one", xlabel="updates", xscale="log")
+    right.legend(markerscale=8)
     right.set_ylim(0, 1.3 * max(full[args.lr]["loss"]))
     plotting.finish(fig, args.output_dir / "06_dataloader.png", args.show)
 

@@ -119,36 +119,18 @@ def _path_of_caller() -> Path | None:
 
 def _show_and_wait(path: Path, line: int) -> None:
     """Print a section's prose and code as wide as the terminal is, and wait for Enter."""
-    from rich.console import Console  # of no use without --step
+    from pylatexenc.latex2text import LatexNodes2Text  # these are of no use without --step
+    from rich.console import Console
     from rich.markdown import Markdown
     from rich.syntax import Syntax
 
     _, _, prose, code = find_section(path.read_text(encoding="utf-8"), line)
+    plain = LatexNodes2Text(math_mode="text").latex_to_text
+    prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
     console = Console(width=min(100, Console().width))
     style = {"theme": "ansi_dark", "background_color": "default", "word_wrap": True}
-    console.print(
-        "", Markdown(plain_formulas(prose)), "", Syntax(code, "python", **style), sep="\n"
-    )
+    console.print("", Markdown(prose), "", Syntax(code, "python", **style), sep="\n")
     try:
         input("\n[Enter] ")
     except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd
         print()
-
-
-def plain_formulas(prose: str) -> str:
-    r"""Formulas as a terminal can show them: $\hat y = w \cdot x$ becomes ŷ = w · x."""
-    signs = {
-        r"\\hat y": "ŷ", r"\\cdot": "·", r"\\times": "×", r"\\sum": "Σ", r"\\partial": "∂",
-        r"\\ell": "ℓ", r"\\sigma": "σ", r"\\approx": "≈", r"\\le\b": "≤", r"\\pm": "±",
-        r"\\in\b": "∈", r"\\eta": "η", r"\\to\b": "→", r"\\bar x": "x̄", r"\\dots": "…", r"\\,": " ",
-        r"\\frac{(.*?)}{(.*?)}": r"(\1)/(\2)", r"\\sqrt{?(\w+)}?": r"√\1", r"\\(\w+)": r"\1",
-        r"\^2": "²", r"\^\{(\w)\}": r"^\1", r"_\{(\w+)\}": r"_\1",
-    }  # fmt: skip
-
-    def plain(match: re.Match) -> str:
-        formula = match[1]
-        for sign, character in signs.items():
-            formula = re.sub(sign, character, formula)
-        return formula.replace("*", r"\*").replace("_", r"\_")
-
-    return re.sub(r"\$(.+?)\$", plain, prose, flags=re.DOTALL)

@@ -74,37 +74,27 @@ def check_table(path: Path) -> None:
     Expected are two rows of finite numbers or more, all of one length: inputs and a label, 0 or 1.
     Empty lines and comments from # on are passed over.
     """
-    lines = _read_text(path, expected="a CSV file of numbers").split("\n")
     columns, rows = None, 0
-    for number, line in enumerate(lines, start=1):
-        content = line.split("#")[0].strip()
-        if not content:
+    for number, line in enumerate(_read_text(path, "a CSV file of numbers").split("\n"), start=1):
+        cells = [cell.strip() for cell in line.split("#")[0].split(",")]
+        if cells == [""]:
             continue
-        cells = content.split(",")
-        columns, rows = columns or len(cells), rows + 1
+        columns, rows, problem = columns or len(cells), rows + 1, ""
+        wrong = [cell for cell in cells if not _is_finite_number(cell)]
         if len(cells) != columns:
-            raise UserError(
-                f"{path}, line {number}: {len(cells)} columns, expected {columns} as above."
-            )
-        if columns < 2:
-            raise UserError(
-                f"{path}, line {number}: one column, expected inputs and a label, by commas."
-            )
-        for cell in cells:
-            if not _is_finite_number(cell):
-                raise UserError(
-                    f"{path}, line {number}: expected a number, got {cell.strip()!r}. Numbers "
-                    "stand without quotes, between commas; a line of names starts with #."
-                )
-        if float(cells[-1]) not in (0, 1):
-            raise UserError(
-                f"{path}, line {number}: the last column should hold labels 0 and 1, "
-                f"got {cells[-1].strip()}."
-            )
-    if columns is None:
-        raise UserError(f"{path} holds no data. Expected rows of numbers, separated by commas.")
+            problem = f"{len(cells)} columns, expected {columns} as above"
+        elif columns < 2:
+            problem = "one column, expected inputs and a label, separated by commas"
+        elif wrong:
+            problem = f"expected a number, got {wrong[0]!r}. Numbers stand without quotes, "
+            problem += "separated by commas; a line of names starts with #"
+        elif float(cells[-1]) not in (0, 1):
+            problem = f"the last column should hold labels 0 and 1, got {cells[-1]}"
+        if problem:
+            raise UserError(f"{path}, line {number}: {problem}.")
     if rows < 2:
-        raise UserError(f"{path} holds one row. Expected two at least: one can't be scaled.")
+        found = "one row" if rows else "no data"
+        raise UserError(f"{path} holds {found}. Expected at least two rows of numbers.")
     try:
         np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")
     except (OSError, ValueError) as error:

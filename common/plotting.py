@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#666666"
-# Styles for many lines in one panel: a colour and a dash pattern each.
-LINES = [
-    (color, dashes)
-    for dashes in ("-", "--", ":")
-    for color in (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "black")
-]
-
 STYLE = {
     "figure.dpi": 100,
     "savefig.dpi": 150,
