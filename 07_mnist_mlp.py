@@ -110,8 +110,8 @@ if MAIN:
     image, label = train_set[0]
     print(f"bytes:       {tuple(pixels[0].shape)}, from {pixels[0].min()} to {pixels[0].max()}")
     print(f"transformed: {tuple(image.shape)}, from {image.min():.4f} to {image.max():.4f}")
-    print(f"all {len(pixels):,} training images, scaled to 0…1: ", end="")
-    print(f"mean {(pixels / 255).mean():.4f}, std {(pixels / 255).std():.4f}")
+    std, mean = torch.std_mean(pixels / 255)
+    print(f"all {len(pixels):,} training images, scaled to 0…1: mean {mean:.4f}, std {std:.4f}")
 
 # %% [markdown]
 # ## Batches, fetched whole
@@ -282,7 +282,7 @@ if MAIN:
     overfitted = copy.deepcopy(model)
     sgd = torch.optim.SGD(overfitted.parameters(), lr=0.1, momentum=0.5)
     cpu = torch.device("cpu")
-    train(overfitted, criterion, sgd, [(inputs, labels)], cpu, epochs=100)
+    train(overfitted, criterion, sgd, [(inputs, labels)], cpu, epochs=60)
 
 # %% [markdown]
 # ## Testing · 测试过程

@@ -1,10 +1,10 @@
 """Practice: write a chapter yourself, and be told at once whether it works.
 
 python practice.py                              what is written, what passes
-python practice.py start 03                     practice/03_nn_linear.py, all but the bodies
+python practice.py start 03                     practice/03_nn_linear.py, its functions empty
 python practice.py check 03                     run the chapter's tests on your file
 python practice.py check 03 --watch             again at every save, until all passes
-python practice.py hint 03 LinearModel.forward  the chapter's own lines for that body
+python practice.py hint 03 LinearModel.forward  the chapter's own lines for that function
 """
 
 import argparse
@@ -23,24 +23,28 @@ from pathlib import Path
 
 from common import cli
 from common.cli import ROOT, UserError
-from common.files import output_folder
 
 PRACTICE = ROOT / "practice"
 TIME_LIMIT = 60  # seconds for a whole check
 
-# practice/common.py: lets the scripts there find the project's common/ as their own.
-COMMON = '''"""Finds the project's common/ for the scripts in this folder."""
+# practice/common.py: lets the scripts there import the project's common/ and earlier chapters.
+COMMON = '''"""Finds the project's common/ and its chapters for the scripts in this folder."""
 
+import sys
 from pathlib import Path
 
-__path__ = [str(Path(__file__).resolve().parent.parent / "common")]
+root = Path(__file__).resolve().parent.parent
+__path__ = [str(root / "common")]
+sys.path.insert(0, str(root))
 '''
 
 
-# %% A chapter and its bodies
+# A chapter and its functions
+
+
 @dataclass(frozen=True)
-class Body:
-    """What a function does: lines `first` to `last` of the file, counted from 1."""
+class Function:
+    """A function to write: its body is lines `first` to `last` of the file, counted from 1."""
 
     name: str  # with its class: LinearModel.forward
     first: int
@@ -55,34 +59,34 @@ class Body:
         return not any("raise NotImplementedError" in line for line in self.lines(source))
 
 
-def find_bodies(source: str) -> list[Body]:
-    """The body of each function and method but main, without docstrings, in the file's order."""
+def find_functions(source: str) -> list[Function]:
+    """Each function and method, in the file's order; its docstring is no part of its body."""
     lines = source.splitlines()
 
     def walk(nodes, prefix=""):
         for node in nodes:
             if isinstance(node, ast.ClassDef):
                 yield from walk(node.body, f"{prefix}{node.name}.")
-            elif isinstance(node, ast.FunctionDef) and node.name != "main":
+            elif isinstance(node, ast.FunctionDef):
                 kept = node.body[0].lineno - 1  # the last line to keep: signature or docstring
                 if ast.get_docstring(node) is not None:
                     kept = node.body[0].end_lineno
                 while not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#"):
                     kept -= 1  # comments between them and the code are part of the solution
-                yield Body(prefix + node.name, kept + 1, node.end_lineno)
+                yield Function(prefix + node.name, kept + 1, node.end_lineno)
 
     return list(walk(ast.parse(source).body))
 
 
 def emptied(source: str, names: set[str] | None = None) -> str:
-    """The source without these bodies (all, where none are named): each raises, saying its name."""
+    """The source with these functions emptied (or all): each raises, saying its name."""
     lines = source.splitlines()
-    for body in reversed(find_bodies(source)):
-        if names is None or body.name in names:
-            first_code = next(line for line in lines[body.first - 1 :] if line.strip())
+    for function in reversed(find_functions(source)):
+        if names is None or function.name in names:
+            first_code = next(line for line in lines[function.first - 1 :] if line.strip())
             indent = first_code[: len(first_code) - len(first_code.lstrip())]
-            lines[body.first - 1 : body.last] = [
-                f'{indent}raise NotImplementedError("write {body.name}")'
+            lines[function.first - 1 : function.last] = [
+                f'{indent}raise NotImplementedError("write {function.name}")'
             ]
     return "\n".join(lines) + "\n"
 
@@ -111,31 +115,33 @@ def read_practice(chapter: Path) -> str:
     except OSError:
         number = chapter.name[:2]
         raise UserError(
-            f"{cli.path_for_people(path)} is not there yet: python practice.py start {number}"
+            f"{cli.display_path(path)} is not there yet: python practice.py start {number}"
         ) from None
     except UnicodeDecodeError:
         raise UserError(
-            f"{cli.path_for_people(path)} is not in UTF-8, as Python expects. Save it in UTF-8."
+            f"{cli.display_path(path)} is not in UTF-8, as Python expects. Save it in UTF-8."
         ) from None
     try:
         compile(source, str(path), "exec")
     except SyntaxError as error:
         line = (error.text or "").rstrip()
         raise UserError(
-            f"{cli.path_for_people(path)}, line {error.lineno}: {error.msg}: {line.strip()}"
+            f"{cli.display_path(path)}, line {error.lineno}: {error.msg}: {line.strip()}"
         ) from None
     return source
 
 
-# %% start
+# Start
+
+
 def start(chapter: Path, force: bool) -> None:
-    """Write the chapter without its bodies into practice/; never over what the reader has written.
+    """Write the chapter with its functions emptied into practice/; never over the reader's work.
 
     With `force` the reader's file is kept beside the new one, as .bak, .bak2, …
     """
     exercise = emptied(chapter.read_text(encoding="utf-8"))
     path = readers_file(chapter)
-    shown = cli.path_for_people(path)
+    shown = cli.display_path(path)
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") != exercise:
         if not force:
             raise UserError(
@@ -148,17 +154,20 @@ def start(chapter: Path, force: bool) -> None:
                 break
             backup = path.with_suffix(f".bak{number}")
         path.rename(backup)
-        print(f"Your file is now {cli.path_for_people(backup)}.")
-    output_folder(PRACTICE, "Copy the project to a folder of your own.")
+        print(f"Your file is now {cli.display_path(backup)}.")
+    cli.output_folder(PRACTICE, "Copy the project to a folder of your own.")
     (PRACTICE / "common.py").write_text(COMMON, encoding="utf-8")
     path.write_text(exercise, encoding="utf-8")
     number = chapter.name[:2]
-    print(f"{shown}: {len(find_bodies(exercise))} bodies to write. Open it, write the first, then:")
+    count = len(find_functions(exercise))
+    print(f"{shown}: {count} functions to write. Open it, write the first, then:")
     print(f"   python practice.py check {number}")
     print(f"and where you are stuck: python practice.py hint {number} NAME")
 
 
-# %% check
+# Check
+
+
 def examine(chapter: Path, limit: float, first_only: bool) -> tuple[dict, str]:
     """Run the chapter's tests on the reader's file: the examiner's report and pytest's output.
 
@@ -202,9 +211,9 @@ def end_with_all_it_started(process: subprocess.Popen) -> None:
 def check(chapter: Path, limit: float, verbose: bool = False, show: bool = False) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
     source = read_practice(chapter)
-    bodies = find_bodies(source)
-    missing = [body.name for body in bodies if not body.is_written(source)]
-    if len(missing) == len(bodies):
+    functions = find_functions(source)
+    missing = [function.name for function in functions if not function.is_written(source)]
+    if len(missing) == len(functions):
         print(f"Nothing is written yet. Begin with {missing[0]}.")
         return False
     report, output = examine(chapter, limit, first_only=True)
@@ -216,22 +225,22 @@ def check(chapter: Path, limit: float, verbose: bool = False, show: bool = False
         return True
     print(explain(problem, missing))
     number = chapter.name[:2]
-    if problem["body"]:
-        print(f"\nStuck? python practice.py hint {number} {problem['body']}")
+    if problem["function"]:
+        print(f"\nStuck? python practice.py hint {number} {problem['function']}")
     return False
 
 
 def explain(problem: dict, missing: list[str]) -> str:
     """A problem of the examiner's report in the reader's terms."""
-    name = problem["body"] or "The chapter"
+    name = problem["function"] or "The chapter"
     if problem["kind"] == "missing":
         return f"{name} is not written yet ({len(missing)} to go)."
     if problem["kind"] == "endless":
         return f"{name} was still running when the time was over: is there an endless loop?"
     text = [f"{name} is not right yet."]
-    for label, key in [("given", "given"), ("came back", "got"), ("expected", "expected")]:
+    for key in ["input", "got", "expected"]:
         if problem.get(key) is not None:
-            text.append(f"   {label + ':':10} " + problem[key].replace("\n", "\n" + 14 * " "))
+            text.append(f"   {key + ':':10}" + problem[key].replace("\n", "\n" + 13 * " "))
     if problem.get("error"):
         text.append(textwrap.indent(problem["error"], "   "))
     if problem.get("test"):
@@ -242,7 +251,7 @@ def explain(problem: dict, missing: list[str]) -> str:
 def congratulate(chapter: Path, source: str, show: bool) -> None:
     """All passes: the figure that the reader's code drew, and both lengths."""
     path = readers_file(chapter)
-    print(f"All of {cli.path_for_people(path)} works.")
+    print(f"All of {cli.display_path(path)} works.")
     outputs = PRACTICE / "outputs"
     run = subprocess.run(
         [sys.executable, path, "--output-dir", outputs, *(["--show"] if show else [])],
@@ -253,11 +262,11 @@ def congratulate(chapter: Path, source: str, show: bool) -> None:
         env=os.environ | {"PYTHONIOENCODING": "utf-8"},
     )
     if run.returncode == 0:
-        print(f"Your code drew {cli.path_for_people(outputs / f'{chapter.stem}.png')}.")
+        print(f"Your code drew {cli.display_path(outputs / f'{chapter.stem}.png')}.")
     theirs = chapter.read_text(encoding="utf-8")
-    yours = sum(len(body.lines(source)) for body in find_bodies(source))
-    chapters = sum(len(body.lines(theirs)) for body in find_bodies(theirs))
-    print(f"Lines in the bodies: yours {yours}, the chapter's {chapters}.")
+    yours = sum(len(function.lines(source)) for function in find_functions(source))
+    chapters = sum(len(function.lines(theirs)) for function in find_functions(theirs))
+    print(f"Lines in the functions: yours {yours}, the chapter's {chapters}.")
 
 
 def watch(chapter: Path, *options) -> None:
@@ -276,41 +285,42 @@ def watch(chapter: Path, *options) -> None:
             time.sleep(0.2)
 
 
-# %% hint, and the list
+# Hint, and the list
+
+
 def hint(chapter: Path, name: str) -> None:
-    """Print the chapter's lines for one body."""
+    """Print the chapter's lines for one function."""
     source = chapter.read_text(encoding="utf-8")
-    bodies = {body.name: body for body in find_bodies(source)}
-    if name not in bodies:
-        raise UserError(f"{chapter.name} has no body {name!r}. It has: {', '.join(bodies)}.")
-    print(textwrap.dedent("\n".join(bodies[name].lines(source))))
+    functions = {function.name: function for function in find_functions(source)}
+    if name not in functions:
+        raise UserError(f"{chapter.name} has no function {name!r}. It has: {', '.join(functions)}.")
+    print(textwrap.dedent("\n".join(functions[name].lines(source))))
 
 
 def overview(limit: float) -> None:
     """A line for each chapter: what the reader has written, and what of it passes."""
     for chapter in sorted(ROOT.glob("[0-9][0-9]_*.py")):
-        total = len(find_bodies(chapter.read_text(encoding="utf-8")))
+        total = len(find_functions(chapter.read_text(encoding="utf-8")))
         try:
             source = read_practice(chapter)
         except UserError as error:
             started = readers_file(chapter).exists()
-            print(f"{chapter.stem:20} {error if started else f'not started, {total} bodies'}")
+            print(f"{chapter.stem:20} {error if started else f'not started, {total} functions'}")
             continue
-        written = [body.name for body in find_bodies(source) if body.is_written(source)]
+        written = [one.name for one in find_functions(source) if one.is_written(source)]
         passing = set()
         if written:
             report, _ = examine(chapter, limit, first_only=False)
             passing = set(report["passing"]) & set(written)
-        print(
-            f"{chapter.stem:20} {len(passing)} of {total} bodies pass, {len(written)} are written",
-            flush=True,
-        )
+        count = f"{len(passing)} of {total} functions pass, {len(written)} are written"
+        print(f"{chapter.stem:20} {count}", flush=True)
     print("\npython practice.py start 03 begins a chapter, check 03 checks it, --help says more.")
 
 
-# %% The command line
-@cli.command
-def main(argv=None):
+# The command line
+
+
+def main(argv: list[str]):
     """Returns whether a check passed; None for the other commands."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = cli.Parser(description=__doc__, formatter_class=formatter)
@@ -332,7 +342,7 @@ def main(argv=None):
     commands.choices["check"].add_argument(
         "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for all tests"
     )
-    commands.choices["hint"].add_argument("name", help="a body, such as LinearModel.forward")
+    commands.choices["hint"].add_argument("name", help="a function, such as LinearModel.forward")
     args = parser.parse_args(argv)
 
     if args.command is None:
@@ -351,4 +361,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    cli.answer_in_words()
+    main(sys.argv[1:])

@@ -7,9 +7,9 @@ For each of RUNS, docs/NAME.txt keeps what the run said and how long it took. A 
 also leaves its figure, docs/NAME.png. Then both READMEs take over what these files say, wherever
 they refer to one in a comment:
 
-    <!-- docs/NAME.txt -->           before a block of code: the whole transcript
-    <!-- docs/NAME.txt, step 6 -->   the same, of this step only
-    51 s<!-- docs/NAME.txt -->       the seconds
+    <!-- docs/NAME.txt -->              before a block of code: the whole transcript
+    <!-- docs/NAME.txt, section 6 -->   of this section only
+    51 s<!-- docs/NAME.txt -->          the seconds
 
 tests/test_readme.py sees to it that they do, and compares their other numbers with these files.
 """
@@ -84,8 +84,8 @@ def read_transcript(name: str) -> tuple[str, str]:
     return transcript, seconds
 
 
-def step_of(transcript: str, number: str) -> str:
-    """The lines of one numbered step."""
+def section_of(transcript: str, number: str) -> str:
+    """The lines of one numbered section."""
     return re.search(rf"^{number}\. .*?(?=^\d+\. |^\w+: |\Z)", transcript, re.M | re.S)[0]
 
 
@@ -93,13 +93,13 @@ def updated(readme: str) -> str:
     """A README's text with what the transcripts say now."""
 
     def block(match: re.Match) -> str:
-        name, number = match["name"], match["step"]
+        name, number = match["name"], match["section"]
         transcript, _ = read_transcript(name)
-        shown = step_of(transcript, number) if number else transcript
+        shown = section_of(transcript, number) if number else transcript
         return f"{match['comment']}\n```\n{shown.rstrip()}\n```\n"
 
     readme = re.sub(
-        r"(?P<comment><!-- docs/(?P<name>\S+)\.txt(, step (?P<step>\d+))? -->)\n"
+        r"(?P<comment><!-- docs/(?P<name>\S+)\.txt(, section (?P<section>\d+))? -->)\n"
         r"```\n(?:.*?\n)??```\n",
         block,
         readme,

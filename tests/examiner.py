@@ -1,11 +1,11 @@
 """Finds out which of a chapter's functions makes a test fail, and says it in the reader's terms.
 
-With `--examine=FILE` each call of a reader's function is recorded: what it was given, and what
-came back. When a test fails, the project's own chapter is given the same; the first function that
-answers differently is the one to mend. FILE then holds, as JSON,
+With `--examine=FILE` each call of a reader's function is recorded: its input, and what it
+returned. When a test fails, the project's own function gets the same input; the first function
+that returns something else is the one to mend. FILE then holds, as JSON,
 
-    {"problem": null or {"body", "kind": "missing" | "wrong" | "endless", "given", "got", …},
-     "passing": [names of the bodies that did their work in a test that passed, and in none that
+    {"problem": null or {"function", "kind": "missing" | "wrong" | "endless", "input", "got", …},
+     "passing": [names of the functions that did their work in a test that passed, and in none that
                  failed because of them]}
 """
 
@@ -26,6 +26,8 @@ from types import FunctionType, ModuleType
 
 import pytest
 
+from practice import find_functions
+
 MOST_CALLS = 5  # of a function recorded per test: a training loop calls forward a thousand times
 
 
@@ -44,14 +46,14 @@ class Examiner:
     def __init__(self, report: Path, limit: float):
         self.report, self.limit = report, limit
         self.calls: list[Call] = []
-        self.counts: dict[str, int] = {}  # of calls of each body in this test
-        self.running: list[tuple] = []  # bodies and arguments of now, outermost first
+        self.counts: dict[str, int] = {}  # of calls of each function in this test
+        self.running: list[tuple] = []  # functions and arguments of now, outermost first
         self.comparing = False
         self.problem = None
-        self.returned: set[str] = set()  # bodies that came to their end in this test
+        self.returned: set[str] = set()  # functions that came to their end in this test
         self.proven: set[str] = set()
         self.wrong: set[str] = set()
-        self.bodies: list[str] = []
+        self.functions: list[str] = []
         self.references = {}
         self.readers_file = ""
 
@@ -65,7 +67,7 @@ class Examiner:
             owner = getattr(module, owner_name) if owner_name else module
             reference_owner = getattr(reference, owner_name, None) if owner_name else reference
             self.references[name] = getattr(reference_owner, attribute, None)
-            self.bodies.append(name)
+            self.functions.append(name)
             setattr(owner, attribute, self._recorded(name, function))
 
     def _recorded(self, name: str, function: FunctionType):
@@ -94,7 +96,7 @@ class Examiner:
     # pytest's hooks
 
     def pytest_collection_modifyitems(self, items):
-        """Bodies are examined in the file's order: a test comes after all that it names."""
+        """Functions are examined in the file's order: a test comes after all that it names."""
         items.sort(key=self._position)
 
     def _position(self, item) -> tuple:
@@ -102,8 +104,8 @@ class Examiner:
         code = inspect.getsource(item.function)
         named = re.findall(r"chapter\.(\w+)|getattr\(chapter, \"(\w+)\"", code)
         names = {first or second for first, second in named}
-        slow = {"run_chapter", "default_run", "trained"} & set(item.fixturenames)
-        whole = bool(slow) or "main" in names or not names
+        slow = {"run_chapter", "run"} & set(item.fixturenames)
+        whole = bool(slow) or not names
         position = max((order.get(name, 0) for name in names), default=0)
         return (bool(slow), whole, position, item.function.__code__.co_firstlineno)
 
@@ -118,7 +120,7 @@ class Examiner:
             self.proven |= self.returned
         if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
             problem = self.explain(call.excinfo.value, item)
-            self.wrong.add(problem["body"])
+            self.wrong.add(problem["function"])
             self.problem = self.problem or problem
 
     def pytest_sessionstart(self):
@@ -132,55 +134,64 @@ class Examiner:
 
     def give_up(self) -> None:
         """The time is over: say what was running, and end this process whatever it does."""
-        body = self.running[-1][0] if self.running else None
-        self.problem = {"body": body, "kind": "endless"}
-        self.wrong.add(body)
+        function = self.running[-1][0] if self.running else None
+        self.problem = {"function": function, "kind": "endless"}
+        self.wrong.add(function)
         self.write()
         os._exit(3)
 
     def write(self) -> None:
-        passing = [name for name in self.bodies if name in self.proven - self.wrong]
+        passing = [name for name in self.functions if name in self.proven - self.wrong]
         content = {"problem": self.problem, "passing": passing}
         self.report.write_text(json.dumps(content), encoding="utf-8")
 
     # Explaining
 
     def explain(self, error: BaseException, item) -> dict:
-        """Which body made the test fail, and what shows it."""
+        """Which function made the test fail, and what shows it."""
         test = item.originalname.removeprefix("test_").replace("_", " ")
         while error.__context__ is not None and not isinstance(error, NotImplementedError):
             error = error.__context__
         missing = re.fullmatch(r"write (\S+)", str(error))
         if isinstance(error, NotImplementedError) and missing:
-            return {"body": missing[1], "kind": "missing", "test": test}
+            return {"function": missing[1], "kind": "missing", "test": test}
         self.comparing = True
         try:
             for call in self.calls:
                 different = self.differs(call)
                 if different:
-                    return {"body": call.name, "kind": "wrong", "test": test} | different
+                    return {"function": call.name, "kind": "wrong", "test": test} | different
         finally:
             self.comparing = False
-        body = self.blamed()
+        function = self.blamed() or self.in_traceback(error)
         lines = traceback.format_exception_only(error)[-1].strip().splitlines()
         message = "\n".join(line for line in lines if not re.match(r" *\+ +(where|and) ", line))
         where = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in where if frame.filename == self.readers_file]
-        blamed = [frame for frame in ours if body and frame.name == body.rpartition(".")[2]]
+        blamed = [frame for frame in ours if function and frame.name == function.rpartition(".")[2]]
         tests = [frame for frame in where if frame.filename == str(item.path)]
         for frame in (blamed or ours or tests)[-1:]:  # tests: they can't use what came back
             file = "line" if ours else "the test's line"
             message = f"{file} {frame.lineno}: {frame.line}\n{message}"
-        if body is None:
-            body = self.named_last(item)
-        return {"body": body, "kind": "wrong", "test": test, "error": message}
+        if function is None:
+            function = self.named_last(item)
+        return {"function": function, "kind": "wrong", "test": test, "error": message}
 
     def blamed(self) -> str | None:
-        """The innermost body that was running, but for those that were given what can't work."""
+        """The innermost function that was running, but for those whose input can't work."""
         for name, args, kwargs in reversed(self.running):
             if not self.fails_too(name, args, kwargs):
                 return name
         return self.running[-1][0] if self.running else None
+
+    def in_traceback(self, error: BaseException) -> str | None:
+        """The innermost function of the reader's file that the error came through, in a run."""
+        functions = find_functions(Path(self.readers_file).read_text(encoding="utf-8-sig"))
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            for one in functions:
+                if frame.filename == self.readers_file and one.first <= frame.lineno <= one.last:
+                    return one.name
+        return None
 
     def fails_too(self, name: str, args: tuple, kwargs: dict) -> bool:
         """Whether the project's own function can't do anything with these arguments either."""
@@ -198,16 +209,16 @@ class Examiner:
         return False
 
     def named_last(self, item) -> str | None:
-        """The last body that the test's own code names: what it is about."""
+        """The last function that the test's own code names: what it is about."""
         named = re.findall(r"chapter\.(\w+)", inspect.getsource(item.function))
         for name in reversed(named):
-            for body in self.bodies:
-                if body in (name, f"{name}.forward", f"{name}.__init__"):
-                    return body
+            for function in self.functions:
+                if function in (name, f"{name}.forward", f"{name}.__init__"):
+                    return function
         return None
 
     def differs(self, call: Call) -> dict | None:
-        """What was given, came back and was expected, if the project's own function differs."""
+        """Input, result and expected result, if the project's own function differs."""
         reference = self.references.get(call.name)
         if reference is None or not call.finished:
             return None
@@ -220,10 +231,10 @@ class Examiner:
         except Exception:
             return None
         if not _same(call.result, expected):
-            return {"given": given, "got": _short(call.result), "expected": _short(expected)}
+            return {"input": given, "got": _short(call.result), "expected": _short(expected)}
         if not _same(call.arguments_after, (args, kwargs)):
             return {
-                "given": given,
+                "input": given,
                 "got": f"{_short(call.result)}, but its arguments are left in another state",
                 "expected": "the state in which the chapter's own function leaves them",
             }
@@ -232,7 +243,7 @@ class Examiner:
 
 def _functions(module: ModuleType):
     for name, thing in list(vars(module).items()):
-        if getattr(thing, "__module__", None) != module.__name__ or name == "main":
+        if getattr(thing, "__module__", None) != module.__name__:
             continue
         if isinstance(thing, FunctionType):
             yield name, thing

@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import imported
 
+from common.chapter import load
 from common.cli import ROOT
 
 CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
@@ -19,7 +19,7 @@ ENGLISH, CHINESE = (
 BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["English", "Chinese"])
 FENCED = re.compile(r"^```\n.*?^```\n", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?")
-make_pictures = imported(ROOT / "docs" / "make_pictures.py")
+make_pictures = load(ROOT / "docs" / "make_pictures.py")
 
 
 def row(readme, name):
@@ -58,15 +58,13 @@ def test_what_it_shows_of_runs_is_what_they_said(readme):
 
 
 @BOTH
-def test_every_script_and_flag_in_a_command_exists(readme, load_chapter, capsys):
+def test_every_script_and_flag_in_a_command_exists(readme, run):
     commands = re.findall(r"python (\w+\.py)((?: [\w.,<>\"=-]+)*)", readme)
     assert len(commands) > len(CHAPTERS)
     for script, rest in commands:
         assert (ROOT / script).exists()
         if script != "practice.py":
-            with pytest.raises(SystemExit):
-                load_chapter(script.removesuffix(".py")).main(["--help"])
-            known = capsys.readouterr().out
+            known = run(script.removesuffix(".py"), "--help").out
             for flag in re.findall(r"--[a-z-]+", rest):
                 assert flag in known, (script, flag)
 
@@ -119,17 +117,17 @@ def test_the_command_makes_them(tmp_path, monkeypatch, capsys):
     readme = tmp_path / "README.md"
     readme.write_text(
         "<!-- docs/01_linear_grid.txt -->\n```\n```\n"
-        "<!-- docs/01_linear_grid.txt, step 2 -->\n```\nold\n```\n"
+        "<!-- docs/01_linear_grid.txt, section 3 -->\n```\nold\n```\n"
         "It takes 99 s<!-- docs/01_linear_grid.txt -->.\n"
     )
     monkeypatch.setattr(make_pictures, "DOCS", tmp_path)
     monkeypatch.setattr(make_pictures, "READMES", [readme])
     make_pictures.main(["01"])
-    whole, step = readme.read_text(encoding="utf-8").split("<!--")[1:3]
-    assert "$ python 01_linear_grid.py\nChapter 1 ·" in whole and "6. What was learned\n" in whole
+    whole, section = readme.read_text(encoding="utf-8").split("<!--")[1:3]
+    assert "$ python 01_linear_grid.py\nChapter 1 ·" in whole and "8. Results\n" in whole
     assert whole.endswith("Gradient descent: w = 2.0004\n```\n")
-    assert "```\n2. Try every w from 0.0 to 9.9\n" in step and "\n3." not in step
-    assert re.search(r"\d at w = 2.0\n```\nIt takes \d s$", step)
+    assert "```\n3. Grid search\n" in section and "\n4." not in section
+    assert re.search(r"\d at w = 2.0\n```\nIt takes \d s$", section)
     with make_pictures.Image.open(tmp_path / "01_linear_grid.png") as picture:
         assert picture.width >= 1200 and picture.mode == "P"
 
@@ -153,12 +151,11 @@ def words_and_numbers(text):
 
 
 @pytest.mark.parametrize("name", [*CHAPTERS[:5], pytest.param(CHAPTERS[5], marks=pytest.mark.slow)])
-def test_the_transcript_is_what_the_chapter_says(name, load_chapter, tmp_path, monkeypatch, capsys):
+def test_the_transcript_is_what_the_chapter_says(name, run, tmp_path, monkeypatch):
     """Chapter 7's and 8's are compared by their own tests, 9's below."""
     monkeypatch.chdir(tmp_path)
     device = [] if name == "01_linear_grid" else ["--device", "cpu"]
-    load_chapter(name).main([*device, "--output-dir", "outputs"])
-    said = capsys.readouterr().out.replace("\\", "/")
+    said = run(name, *device, "--output-dir", "outputs").out.replace("\\", "/")
     command, _, transcript = make_pictures.read_transcript(name)[0].partition("\n")
     words, numbers = words_and_numbers(transcript)
     said_words, said_numbers = words_and_numbers(said)
@@ -167,13 +164,11 @@ def test_the_transcript_is_what_the_chapter_says(name, load_chapter, tmp_path, m
 
 
 @pytest.mark.slow
-def test_the_language_model_tells_the_same_story(load_chapter, tmp_path, monkeypatch, capsys):
+def test_the_language_model_tells_the_same_story(run, tmp_path, monkeypatch):
     """Without its samples, and with another Python's reference and fewer iterations."""
     monkeypatch.chdir(tmp_path)
-    load_chapter("09_small_llm").main(
-        ["--device", "cpu", "--output-dir", "outputs", "--iterations", "20"]
-    )
-    said = capsys.readouterr().out.replace("\\", "/")
+    flags = ["--device", "cpu", "--output-dir", "outputs", "--iterations", "20"]
+    said = run("09_small_llm", *flags).out.replace("\\", "/")
     transcript = make_pictures.read_transcript("09_small_llm")[0].partition("\n")[2]
 
     def story(text):
