@@ -157,7 +157,7 @@ def bulk_loader(dataset: TensorDataset, batch_size: int, shuffle: bool = False) 
     """DataLoader(dataset, batch_size, shuffle), fetching each batch in one go, not image by image.
 
     The same batches in the same order under the same seed. They come from the device on which the
-    data set's tensors lie.
+    dataset's tensors lie.
     """
     sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
     indices = BatchIndices(sampler, batch_size, dataset.tensors[0].device)

@@ -1,4 +1,4 @@
-"""A picture of a handwritten digit, as people have it, brought into the form of MNIST."""
+"""An image of a handwritten digit, as people have it, brought into the form of MNIST."""
 
 import warnings
 from pathlib import Path
@@ -9,31 +9,31 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from common.cli import UserError
 
 BOX, SIDE = 20, 28  # the digit fits a 20 × 20 box within 28 × 28: http://yann.lecun.com/exdb/mnist
-WORKING_SIDE = 280  # larger pictures are shrunk to this: ten pixels for one of MNIST's
+WORKING_SIDE = 280  # larger images are shrunk to this: ten pixels for one of MNIST's
 FAINTEST = 0.02  # of the way from black to white: anything nearer to the background belongs to it
-FLAT = 0.1  # a picture without any greater contrast shows nothing
+FLAT = 0.1  # an image without any greater contrast shows nothing
 
 
 def read(path: Path) -> Image.Image:
-    """The digit in a picture file, in MNIST's form: see to_mnist.
+    """The digit in an image file, in MNIST's form: see to_mnist.
 
-    Raises UserError for a file that can't be read as a picture, or that shows nothing.
+    Raises UserError for a file that can't be read as an image, or that shows nothing.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no harm
             with Image.open(path) as image:
-                picture = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
+                upright = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
     except UnidentifiedImageError:
         raise UserError(
-            f"{path} is no picture that can be read. Expected PNG, JPEG or the like; "
+            f"{path} is no image that can be read. Expected PNG, JPEG or the like; "
             "a HEIC photo must be exported as JPEG first."
         ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {path} as a picture: {reason}.") from None
+        raise UserError(f"cannot read {path} as an image: {reason}.") from None
     try:
-        return to_mnist(picture)
+        return to_mnist(upright)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 

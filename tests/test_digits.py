@@ -117,12 +117,12 @@ def test_noise_alone_is_no_digit():
 def test_a_file_that_is_no_picture(content, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"digit\.png is no picture .* Expected PNG, JPEG"):
+    with pytest.raises(UserError, match=r"digit\.png is no image .* Expected PNG, JPEG"):
         digits.read(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*digit\.png as a picture: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*digit\.png as an image: No such file"):
         digits.read(tmp_path / "digit.png")
 
 
@@ -144,5 +144,5 @@ def test_a_truncated_picture(tmp_path):
     path = tmp_path / "digit.png"
     ImageOps.expand(draw(5, 200), 50).save(path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match="as a picture"):
+    with pytest.raises(UserError, match="as an image"):
         digits.read(path)
