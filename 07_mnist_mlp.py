@@ -443,9 +443,17 @@ if MAIN:
     accuracy_axes.set(title="Accuracy on the test set", ylabel="test accuracy", xlabel="epoch")
 
     counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
+    mistakes = counts * (1 - torch.eye(10))
     axes = matrix.subplots()
-    plotting.confusion(axes, counts.numpy())
+    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
+    for true, other in counts.nonzero().tolist():
+        style = {"color": plotting.GREY if true == other else "black", "fontsize": 8}
+        axes.text(other, true, counts[true, other].item(), ha="center", va="center", **style)
+    axes.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit")
     axes.set_title(f"{wrong.sum()} of {len(labels):,} test images are misclassified")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
 
     worst = wrong.nonzero().flatten()
     worst = worst[confidence[worst].argsort(descending=True)][:10]

@@ -24,13 +24,10 @@ def read(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no harm
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image)  # phones store the turn beside the pixels
-    except UnidentifiedImageError:
-        raise UserError(
-            f"{path} is no image that can be read. Expected PNG, JPEG or the like; "
-            "a HEIC photo must be exported as JPEG first."
-        ) from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, UnidentifiedImageError):
+            reason = "expected PNG, JPEG or the like; export a HEIC photo as JPEG first"
         raise UserError(f"cannot read {path} as an image: {reason}.") from None
     try:
         return to_mnist(upright)

@@ -9,7 +9,6 @@ from common.cli import atomic_write, display_path
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
@@ -84,29 +83,3 @@ def image_row(
         axes.set_axis_off()
         axes.imshow(image, cmap="gray_r")
         axes.set_title(caption, fontsize=9, color=color, loc="center")
-
-
-def confusion(axes: "Axes", counts: "np.ndarray") -> None:
-    """Counts (10, 10), row: the true digit, column: the predicted one. Mistakes stand out."""
-    import numpy as np
-
-    mistakes = counts.copy()
-    np.fill_diagonal(mistakes, 0)
-    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
-    classes = range(len(counts))
-    for true in classes:
-        for predicted in classes:
-            if counts[true, predicted]:
-                axes.text(
-                    predicted,
-                    true,
-                    counts[true, predicted],
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color=GREY if true == predicted else "black",
-                )
-    axes.set(xticks=classes, yticks=classes, xlabel="predicted digit", ylabel="true digit")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)

@@ -117,7 +117,7 @@ def test_noise_alone_is_no_digit():
 def test_a_file_that_is_no_picture(content, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"digit\.png is no image .* Expected PNG, JPEG"):
+    with pytest.raises(UserError, match=r"digit\.png as an image: expected PNG, JPEG"):
         digits.read(path)
 
 
