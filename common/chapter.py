@@ -74,9 +74,14 @@ def section() -> None:
         _show_and_wait(path, line)
 
 
+def stopped() -> bool:
+    """Whether Ctrl-C has ended a training in this run."""
+    return bool(progress.stopped)
+
+
 def end() -> None:
     """End the program with Ctrl-C's exit status, where Ctrl-C has ended a training."""
-    if progress.stopped:
+    if stopped():
         print(f"Stopped after {progress.stopped[0]}; what was learned until then is kept.")
         if _path_of_caller():
             raise SystemExit(cli.STOPPED_BY_CTRL_C)
