@@ -463,9 +463,9 @@ if MAIN:
 # ## Throughput is not yet time
 #
 # What a reader waits for is the time until the network is good enough, here 98 % test accuracy.
-# That is the throughput times the number of images that a recipe needs. So the notes' recipe is
-# trained once, at rung 3 (rungs 1 to 3 learn the same), and so is the better recipe. The seconds of
-# each rung are **estimated**: the images of its epochs divided by its throughput.
+# That is the number of images that a recipe needs, divided by the throughput. So the notes' recipe
+# is trained once, at rung 3 (rungs 1 to 3 learn the same), and so is the better recipe. The seconds
+# of each rung are **estimated**: the images of its epochs divided by its throughput.
 
 
 # %%

@@ -1,514 +1,321 @@
-# %%
-"""Chapter 9 · A small language model: a GPT that learns to write · 实现一个小的LLM
+# %% [markdown]
+"""# Chapter 9 · A small language model · 实现一个小的LLM
 
-You will learn how text becomes numbers, what a language model predicts, attention (by hand, then
-with torch's function), the blocks of a GPT, AdamW with a learning rate that warms up and falls,
-and how text is written with what was learned, character by character. The default text is
-Python's own language reference, which every Python has on board.
+A language model predicts the next token of a text. Here a token is a character, and the model is a
+GPT: you will write the tokenizer, a baseline, self-attention (by hand, then with torch's function),
+the blocks of a transformer, AdamW with a learning-rate schedule, and the generation of text. The
+default text is pydoc's topics, excerpts of Python's reference documentation that every Python has.
 
     python 09_small_llm.py                               train, two minutes on two cores
-    python 09_small_llm.py --prompt "The with statement" write on from there with what was learned
-    python 09_small_llm.py --text novel.txt notes.md     learn from your own texts, in any language
-    python 09_small_llm.py --resume --iterations 4000    train on, until 4,000 are reached
+    python 09_small_llm.py --prompt "The with statement" continue the prompt with the trained model
+    python 09_small_llm.py --text novel.txt notes.md     train on your own texts, in any language
+    python 09_small_llm.py --resume --iterations 4000    continue training, up to 4,000 iterations
     python 09_small_llm.py --size tiny                   the size that nanoGPT suggests for a CPU
     torchrun --nproc-per-node 2 09_small_llm.py          two processes, or GPUs, share each batch
 
 The last lines of a run:
 
     Figure:     outputs/09_small_llm.png
-    Held-out loss: 1.… nats per character (perplexity ….…)
+    Validation loss: 1.… nats per character (perplexity ….…)
 """
 
+# %%
 import argparse
 import dataclasses
-import math
-import os
-import sys
-import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 
-import torch
-import torch.nn.functional as F
-from torch.nn.parallel import DistributedDataParallel
-
-from common import cli, files, plotting, training
-from common.data import read_texts
-from common.device import pick_device
-from common.progress import History, Progress, leave_if_stopped
+from common import chapter, cli, plotting
 
 
-# %% Settings
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """The model's size, and how it is trained."""
+class Config:
+    """The model's size, and how it is trained; the names are nanoGPT's."""
 
-    layers: int
-    heads: int  # per layer; each gets width / heads numbers per character
-    width: int  # numbers per character: C in the shapes below
-    context: int  # characters that the model sees: the longest T
+    n_layer: int
+    n_head: int  # per layer; each gets n_embd / n_head numbers per token
+    n_embd: int  # embedding dimension: numbers per token, C in the shapes below
+    block_size: int  # context length: the most tokens that the model sees, the longest T
     batch_size: int
-    iterations: int
+    max_iters: int
     lr: float
     dropout: float = 0.0
 
 
 SIZES = {
     # nanoGPT's setting for a CPU, to compare with
-    "tiny": Settings(4, 4, 128, 64, batch_size=12, iterations=2000, lr=1e-3),
-    # the lowest loss on the held-out text after two minutes on two cores
-    "small": Settings(4, 4, 96, 128, batch_size=6, iterations=2800, lr=4e-3),
+    "tiny": Config(4, 4, 128, 64, batch_size=12, max_iters=2000, lr=1e-3),
+    # the lowest validation loss after two minutes on two cores
+    "small": Config(4, 4, 96, 128, batch_size=6, max_iters=2800, lr=4e-3),
     # for a GPU, and a text of a million characters
-    "medium": Settings(6, 6, 384, 256, batch_size=64, iterations=5000, lr=1e-3, dropout=0.2),
-    # for a GPU with 8 GB (reckoned, not measured), and a text of many millions
-    "large": Settings(12, 12, 768, 512, batch_size=16, iterations=10000, lr=4e-4, dropout=0.2),
+    "medium": Config(6, 6, 384, 256, batch_size=64, max_iters=5000, lr=1e-3, dropout=0.2),
+    # for a GPU with 8 GB (estimated, not measured), and a text of many millions
+    "large": Config(12, 12, 768, 512, batch_size=16, max_iters=10000, lr=4e-4, dropout=0.2),
 }
 
+MAIN = __name__ == "__main__"
+if MAIN:
+    parser = cli.parser(__doc__, device=True)
+    what = "train on these files (default: excerpts of Python's reference documentation)"
+    parser.add_argument("--text", nargs="+", type=Path, default=[], metavar="FILE", help=what)
+    unset = {"default": argparse.SUPPRESS}  # left to the size or the checkpoint
+    what = "of the model and its training (default: small)"
+    parser.add_argument("--size", choices=SIZES, help=what, **unset)
+    for flag, name, kind, what in [
+        ("--iterations", "max_iters", cli.positive_int, "updates in all, earlier ones included"),
+        ("--batch-size", "batch_size", cli.positive_int, "windows of text per update"),
+        ("--lr", "lr", cli.positive_float, "highest learning rate"),
+    ]:
+        what += " (default: the size's)"
+        parser.add_argument(flag, dest=name, metavar="N", type=kind, help=what, **unset)
+    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
+    job = parser.add_mutually_exclusive_group()
+    what = "continue training from the checkpoint"
+    job.add_argument("--resume", action="store_true", help=what)
+    job.add_argument("--prompt", metavar="TEXT", help="only continue this text")
+    what = "characters to generate"
+    parser.add_argument("--length", type=cli.positive_int, default=500, help=what)
+    what = "below 1 more cautious, above 1 more random"
+    parser.add_argument("--temperature", type=cli.positive_float, default=0.8, help=what)
+    what = "sample from the K most probable characters only"
+    parser.add_argument("--top-k", type=cli.positive_int, metavar="K", help=what)
+    args = chapter.begin(parser, only={"prompt": "continue_prompt"})
 
-# %% Text to numbers, and back
+# %%
+import math
+import os
+import textwrap
+import time
+from collections.abc import Callable
+from pydoc_data.topics import topics
+
+import torch
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from common import training
+from common.data import read_texts
+from common.progress import History, Progress
+
+# %% [markdown]
+# ## Tokens
+#
+# A model computes with numbers, so the text is cut into **tokens**, and each token gets a number,
+# its **token id**. Here every character is a token, and the **vocabulary** is the list of all
+# characters that occur. Large models use longer tokens, pieces of words, in a vocabulary of 100,000
+# or so: fewer tokens for the same text, at the price of a larger model. The rest works as it does
+# here.
+
+
+# %%
 def make_vocabulary(text: str) -> str:
-    """Every character of the text once, in order; a character's number is its place in here."""
+    """Every character of the text once, in order; a character's id is its index in here."""
     return "".join(sorted(set(text)))
 
 
 def encode(text: str, vocabulary: str) -> torch.Tensor:
-    """Characters to numbers, (N,). Raises UserError for a character that has none."""
-    numbers = {character: number for number, character in enumerate(vocabulary)}
-    unknown = sorted(set(text) - set(numbers))
+    """Characters to token ids, (N,). Raises UserError for a character that has none."""
+    ids = {character: index for index, character in enumerate(vocabulary)}
+    unknown = sorted(set(text) - set(ids))
     if unknown:
         raise cli.UserError(
-            f"the text that was learned from has no {' '.join(map(repr, unknown[:10]))}, "
+            f"the vocabulary of the training text has no {' '.join(map(repr, unknown[:10]))}, "
             "so the model can't read that. Leave it out, or train on a text that has it."
         )
-    return torch.tensor([numbers[character] for character in text], dtype=torch.int64)
+    return torch.tensor([ids[character] for character in text], dtype=torch.int64)
 
 
-def decode(codes: torch.Tensor, vocabulary: str) -> str:
-    """Numbers (N,) back to characters."""
-    return "".join(vocabulary[code] for code in codes.tolist())
+def decode(ids: torch.Tensor, vocabulary: str) -> str:
+    """Token ids (N,) back to characters."""
+    return "".join(vocabulary[index] for index in ids.tolist())
 
 
-def split(codes: torch.Tensor, context: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """All but the last tenth, to learn from; and that tenth, held out to test with."""
-    held_out = len(codes) // 10
-    if held_out <= context:
+if MAIN:
+    chapter.section()
+    paths = cli.expand(args.text)
+    text = read_texts(paths) if paths else "\n".join(topics.values())
+    vocabulary = make_vocabulary(text)
+    ids = encode(text, vocabulary)
+    print(f"{len(text):,} characters, a vocabulary of {len(vocabulary)}")
+    print(f"{text[:12]!r} becomes {ids[:12].tolist()}")
+
+# %% [markdown]
+# ## Training set and validation set
+#
+# The model is trained on the first nine tenths of the text; the last tenth is the **validation
+# set**. It is no test set in chapter 5's sense: the sizes and learning rates above were chosen by
+# the loss on it, so that loss is a little too good. A model that repeats the training text by heart
+# would do badly on it.
+
+
+# %%
+def split(ids: torch.Tensor, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """All but the last tenth, the training set; and that tenth, the validation set."""
+    tenth = len(ids) // 10
+    if tenth <= block_size:
         raise cli.UserError(
-            f"the text has {len(codes):,} characters, too few: a tenth of it must be more than "
-            f"the {context} that the model sees at once. Give a longer text, or more, to --text."
+            f"the text has {len(ids):,} characters, too few: a tenth of it must be longer than the "
+            f"context length, {block_size}. Give a longer text, or more of them, to --text."
         )
-    return codes[:-held_out], codes[-held_out:]
+    return ids[:-tenth], ids[-tenth:]
 
 
-# %% Batches
-def cut_windows(
-    codes: torch.Tensor, starts: torch.Tensor, context: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (N,), starts (B,) -> x and y, both (B, T): y is what follows each character of x."""
-    places = starts[:, None] + torch.arange(context + 1, device=codes.device)  # (B, T + 1)
-    windows = codes[places]  # all windows at once
-    return windows[:, :-1], windows[:, 1:]
-
-
-def draw_batch(
-    codes: torch.Tensor, settings: Settings, rank: int = 0, processes: int = 1
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows that begin anywhere: x and y (B, T). Of several processes, each takes its share."""
-    starts = torch.randint(len(codes) - settings.context, (settings.batch_size,))
-    starts = starts[rank::processes].to(codes.device)
-    return cut_windows(codes, starts, settings.context)
-
-
-# %% The stupidest model: a bigram table
-class Bigram(torch.nn.Module):
-    """Looks at one character, and knows how often each other one followed it in the text."""
-
-    def __init__(self, codes: torch.Tensor, vocabulary_size: int):
-        super().__init__()
-        pairs = vocabulary_size * codes[:-1] + codes[1:]  # a number for each pair of characters
-        counts = torch.bincount(pairs, minlength=vocabulary_size**2) + 1  # 1: nothing's impossible
-        counts = counts.view(vocabulary_size, vocabulary_size).float()  # (V, V)
-        self.register_buffer("table", (counts / counts.sum(dim=1, keepdim=True)).log())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T) -> (B, T, V), the logarithms of the probabilities of what comes next."""
-        return self.table[x]
-
-
-def cross_entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Chapter 7's, at every place of every window: (B, T, V), (B, T) -> scalar, in nats."""
-    return F.cross_entropy(logits.flatten(0, 1), y.flatten())
-
-
-# %% Attention
-def attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries, keys, values (…, T, D) -> weighted sums of the values (…, T, D), weights (…, T, T).
-
-    Each place asks a question, its query, and compares it with the keys of all places up to its
-    own: the better they fit, the more of that place's value it takes.
-    """
-    T, D = q.shape[-2:]
-    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # (…, T, T): row asks, column answers;
-    # the root keeps them about as large whatever D is
-    future = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(diagonal=1)
-    scores = scores.masked_fill(future, -math.inf)  # or it would read what it is to predict
-    weights = scores.softmax(dim=-1)  # each row adds up to 1
-    return weights @ v, weights
-
-
-class CausalSelfAttention(torch.nn.Module):
-    """Attention with several heads, each looking for something else: (B, T, C) -> (B, T, C)."""
-
-    def __init__(self, settings: Settings):
-        super().__init__()
-        self.heads, self.dropout = settings.heads, settings.dropout
-        self.qkv = torch.nn.Linear(settings.width, 3 * settings.width, bias=False)
-        self.out = torch.nn.Linear(settings.width, settings.width, bias=False)
-
-    def split_heads(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Each head's queries, keys and values, all in one product: (B, T, C) -> 3 (B, H, T, D)."""
-        B, T, C = x.shape
-        q, k, v = self.qkv(x).split(C, dim=-1)  # (B, T, C) each
-        return tuple(part.view(B, T, self.heads, -1).transpose(1, 2) for part in (q, k, v))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C) -> (B, T, C), with torch's own attention: the same, but faster."""
-        q, k, v = self.split_heads(x)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        return self.out(y.transpose(1, 2).flatten(2))  # the heads side by side again
-
-
-# %% The GPT
-class MLP(torch.nn.Module):
-    """What each place makes of what it has gathered, by itself: (B, T, C) -> (B, T, C)."""
-
-    def __init__(self, settings: Settings):
-        super().__init__()
-        self.linear = torch.nn.Linear(settings.width, 4 * settings.width, bias=False)
-        self.gelu = torch.nn.GELU()  # ReLU with a round corner
-        self.out = torch.nn.Linear(4 * settings.width, settings.width, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C) -> (B, T, C), four times as wide in between."""
-        return self.out(self.gelu(self.linear(x)))
-
-
-class Block(torch.nn.Module):
-    """Look around, then think; what comes out is added to what came in."""
-
-    def __init__(self, settings: Settings):
-        super().__init__()
-        self.norm1 = torch.nn.LayerNorm(settings.width, bias=False)
-        self.attention = CausalSelfAttention(settings)
-        self.norm2 = torch.nn.LayerNorm(settings.width, bias=False)
-        self.mlp = MLP(settings)
-        self.dropout = torch.nn.Dropout(settings.dropout)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, C) -> (B, T, C). Norms stand before the work: the sum itself flows through."""
-        x = x + self.dropout(self.attention(self.norm1(x)))
-        return x + self.dropout(self.mlp(self.norm2(x)))
-
-
-class GPT(torch.nn.Module):
-    """Codes (B, T) -> scores of what comes next, at every place: (B, T, V)."""
-
-    def __init__(self, vocabulary_size: int, settings: Settings):
-        super().__init__()
-        self.tokens = torch.nn.Embedding(vocabulary_size, settings.width)  # what it is
-        self.positions = torch.nn.Embedding(settings.context, settings.width)  # where it is
-        self.dropout = torch.nn.Dropout(settings.dropout)
-        self.blocks = torch.nn.ModuleList(Block(settings) for _ in range(settings.layers))
-        self.norm = torch.nn.LayerNorm(settings.width, bias=False)
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:  # small, so that at first every character is as likely
-                # Each block adds two outputs to the sum; with many blocks it would grow.
-                outputs = 2 * settings.layers if name.endswith("out.weight") else 1
-                torch.nn.init.normal_(parameter, std=0.02 / math.sqrt(outputs))
-
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """What each character is plus where it stands, as numbers to learn: (B, T) -> (B, T, C)."""
-        return self.dropout(self.tokens(x) + self.positions.weight[: x.shape[1]])
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T) -> (B, T, V). The head is the table of characters again: one table, two uses."""
-        x = self.embed(x)
-        for block in self.blocks:
-            x = block(x)
-        return F.linear(self.norm(x), self.tokens.weight)
-
-
-def attention_weights(model: GPT, codes: torch.Tensor) -> torch.Tensor:
-    """Where each place of a text (T,) looks, in each head of each layer: (L, H, T, T)."""
-    model.eval()
-    weights = []
-    with torch.no_grad():
-        x = model.embed(codes[None])
-        for block in model.blocks:
-            weights.append(attention(*block.attention.split_heads(block.norm1(x)))[1][0])
-            x = block(x)
-    return torch.stack(weights)
-
-
-# %% Optimizer, and a learning rate that changes
-def make_optimizer(model: torch.nn.Module, lr: float) -> torch.optim.AdamW:
-    """AdamW: Adam with weight decay, the W; in each step the matrices, not the norms, shrink a bit.
-
-    Adam divides each gradient by its usual size, so that all parameters move about as fast.
-    """
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": 0.1},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    fused = parameters[0].device.type in ("cpu", "cuda", "mps", "xpu")  # in one go
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=fused)
-
-
-def learning_rate(iteration: int, settings: Settings) -> float:
-    """Up in a straight line, then down to a tenth, along half a wave of the cosine."""
-    warm_up = min(100, settings.iterations // 10)
-    if iteration < warm_up:
-        return settings.lr * (iteration + 1) / (warm_up + 1)
-    done = (iteration - warm_up) / (settings.iterations - warm_up)  # 0 to 1
-    return settings.lr * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
-
-
-# %% Train
-def train(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    codes: torch.Tensor,
-    settings: Settings,
-    look: Callable[[int], dict[str, float]],
-    first: int = 0,
-    rank: int = 0,
-    processes: int = 1,
-) -> History:
-    """Train from iteration `first` on. `look` is called about ten times, and at the end.
-
-    The history holds what it returns and, as "loss", the mean loss of the batches since the last
-    call.
-    """
-    kind = codes.device.type
-    fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    bf16 = torch.autocast(kind, torch.bfloat16, enabled=fast)
-    every = max(1, settings.iterations // 10)
-    loss_sum, batches = torch.zeros((), device=codes.device), 0
-    with Progress(settings.iterations, 1, unit="iteration", done=first) as progress:
-        for i in progress.batches(range(first, settings.iterations)):
-            x, y = draw_batch(codes, settings, rank, processes)
-            model.train()
-            with bf16:
-                loss = cross_entropy(model(x), y)
-            loss_sum += loss.detach()
-            batches += 1
-            if i % every == 0 and (i == 0 or first < i < settings.iterations - 1):
-                mean = loss_sum.item() / batches
-                progress.end_epoch(loss=mean, **look(i))
-                loss_sum, batches = torch.zeros_like(loss_sum), 0
-
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(i, settings)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # no step is a leap
-            optimizer.step()
-            progress.show(loss.detach(), 1)
-        if batches:  # none, if Ctrl-C came in the iteration of a look
-            mean = loss_sum.item() / batches
-        progress.end_epoch(loss=mean, **look(i + 1))
-    return progress.history
-
-
-def evaluate(model: torch.nn.Module, codes: torch.Tensor, context: int) -> float:
-    """The mean loss over a text (N,), cut into windows side by side: nats per character."""
-    model.eval()
-    starts = torch.arange(0, len(codes) - context, context, device=codes.device)
-    losses = []
-    with torch.no_grad():
-        for part in starts.split(32):
-            x, y = cut_windows(codes, part, context)
-            losses.append(cross_entropy(model(x), y) * len(part))
-    return torch.stack(losses).sum().item() / len(starts)
-
-
-# %% Write text
-def generate(
-    model: torch.nn.Module,
-    codes: torch.Tensor,
-    length: int,
-    context: int,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    seed: int = 0,
-) -> torch.Tensor:
-    """Write on, one character after the other: (N,) -> (N + length,).
-
-    Below 1 the temperature makes the likely likelier, above 1 bolder; top_k keeps the k likeliest.
-    """
-    model.eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for _ in range(length):
-            logits = model(codes[None, -context:])[0, -1].float().cpu() / temperature  # (V,)
-            if top_k is not None:
-                lowest = logits.topk(min(top_k, len(logits))).values[-1]
-                logits = logits.masked_fill(logits < lowest, -math.inf)
-            drawn = torch.multinomial(logits.softmax(dim=0), 1, generator=generator)  # (1,)
-            codes = torch.cat([codes, drawn.to(codes.device)])
-    return codes
-
-
-# %% Several processes: each takes a share of every batch
-def join_processes(device: str) -> tuple[int, int]:
-    """This process's number, and how many torchrun has started; 0 and 1 without torchrun.
-
-    Number 0 alone speaks. Each has a GPU of its own where there are GPUs, unless `device` is cpu.
-    """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return 0, 1
-    if device == "auto" and not torch.cuda.is_available():
-        device = "cpu"
-    if device == "cpu":
-        torch.distributed.init_process_group("gloo")
-    else:
-        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if device not in ("auto", "cuda") or number >= gpus:
-            raise cli.UserError(
-                f"torchrun shares out the GPUs, and there are {gpus}: choose --device cpu or cuda, "
-                "and no more processes than GPUs."
-            )
-        torch.cuda.set_device(number)  # what "cuda" means from here on
-        torch.distributed.init_process_group("nccl")
-    rank = torch.distributed.get_rank()
-    if rank > 0:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
-    return rank, torch.distributed.get_world_size()
-
-
-def compiled(model: GPT, codes: torch.Tensor) -> torch.nn.Module:
-    """The model with its forward translated by torch.compile: it is tried on a text (T,).
-
-    Raises UserError where that doesn't work, for want of a compiler for C++, say.
-    """
-    translated = torch.compile(model)
-    try:
-        translated(codes[None]).sum().backward()
-    except Exception as error:  # it has many ways to fail
-        reason = cli.first_line(error)
-        raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
-    model.zero_grad()
-    return translated
-
-
-# %% Draw what it learned
-def clearest_head(weights: torch.Tensor) -> tuple[int, int]:
-    """The layer and head, of (L, H, T, T), that looks back at few places, and not just one back."""
-    T = weights.shape[-1]
-    back = torch.arange(T)[:, None] - torch.arange(T)  # (T, T) how far a place lies back
-    far = weights * ((back > 1) & (torch.arange(T) > 0))
-    sharpness = far[:, :, T // 4 :].max(dim=-1).values.mean(dim=-1)  # (L, H)
-    return divmod(sharpness.argmax().item(), weights.shape[1])
-
-
-def draw(
-    history: History, uniform: float, bigram: float, line: str, weights: torch.Tensor, show: bool
-):
-    """The figure: the losses, and where one head looks in a line of text, (L, H, T, T)."""
-    fig = plotting.figure(10, 5, show)
-    losses, looks = fig.subplots(1, 2, width_ratios=[1, 1])
-    ends = history["iteration"]
-    middles = [(a + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]  # each loss is a mean
-    losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training")
-    style = {"color": plotting.ORANGE, "label": "held out"}
-    losses.plot(ends, history["held-out loss"], "o-", **style)
-    for value, name in [(uniform, "blind guessing"), (bigram, "bigram table")]:
-        losses.axhline(value, color="black", lw=1, ls=":")
-        losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
-    losses.set(title="It learns to write", xlabel="iteration")
-    losses.set_ylabel("cross entropy (nats per character)")
-    losses.set_ylim(0, None)
-    losses.legend()
-
-    layer, head = clearest_head(weights)
-    looks.imshow(weights[layer, head].numpy(), cmap="Blues")
-    labels = plotting.visible(line)
-    places = range(len(line))
-    looks.set_xticks(places, labels, fontfamily="monospace", fontsize=8)
-    looks.set_yticks(places, labels, fontfamily="monospace", fontsize=8)
-    looks.set(xlabel="looks at", ylabel="character")
-    looks.set_title(f"Where head {head + 1} of layer {layer + 1} looks")
-    looks.grid(False)
-    looks.tick_params(length=0)
-    return fig
-
-
-def pick_line(text: str, context: int) -> str:
-    """A line of the text to show attention on: the first with enough words, not too long."""
-    longest = min(40, context)
-    for line in text.split("\n")[1:]:
-        if longest // 2 <= len(line.strip()) <= longest and line.strip().count(" ") >= 3:
-            return line.strip()
-    return text[:longest]
-
-
-# %% Run the chapter
-def model_for(path: Path) -> tuple[GPT, str, Settings]:
-    """A model into which the checkpoint's parameters fit, its vocabulary and its settings."""
+def read_config(path: Path) -> tuple[str, Config]:
+    """The vocabulary and the config in a checkpoint. Raises UserError if it is not this chapter's."""
     saved = training.read_checkpoint(path)
     try:
-        settings, vocabulary = Settings(**saved["settings"]), saved["vocabulary"]
-        model = GPT(len(vocabulary), settings)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        return saved["vocabulary"], Config(**saved["config"])
+    except (KeyError, TypeError) as error:
         raise cli.UserError(
             f"{path} is no checkpoint of this chapter ({type(error).__name__}). "
             "Delete it and train again, or choose another --output-dir."
         ) from None
-    return model, vocabulary, settings
 
 
-def prepare(
-    args: argparse.Namespace, text: str, checkpoint: Path, device: torch.device
-) -> tuple[GPT, torch.optim.Optimizer, str, Settings, History]:
-    """Model, optimizer, vocabulary, settings, and the history so far: fresh, or to be resumed."""
-    vocabulary = make_vocabulary(text)
-    chosen = {name: vars(args)[name] for name in ("iterations", "batch_size", "lr") if name in args}
-    if not args.resume:
-        settings = dataclasses.replace(SIZES[getattr(args, "size", "small")], **chosen)
-        model = GPT(len(vocabulary), settings).to(device)
-        return model, make_optimizer(model, settings.lr), vocabulary, settings, {}
+if MAIN:
+    chapter.section()
+    checkpoint = args.output_dir / "09_small_llm.pt"
+    config = SIZES[getattr(args, "size", "small")]
+    if args.resume:
+        if "size" in args:
+            raise cli.UserError("--resume keeps the checkpoint's --size: leave it out.")
+        learned, config = read_config(checkpoint)
+        if learned != vocabulary:
+            raise cli.UserError(
+                f"{checkpoint} was trained on a text with other characters. "
+                "Give the same --text again, or train anew, without --resume."
+            )
+    chosen = {name: vars(args)[name] for name in ("max_iters", "batch_size", "lr") if name in args}
+    config = dataclasses.replace(config, **chosen)
+    train_ids, val_ids = (part.to(args.device) for part in split(ids, config.block_size))
+    evaluated = val_ids[:100_000]  # of a long text, more would take longer and tell the same
+    print(f"training set {len(train_ids):,} tokens, validation set {len(val_ids):,}")
 
-    if "size" in args:
-        raise cli.UserError("--resume goes on with the checkpoint's --size: leave it out.")
-    model, learned, settings = model_for(checkpoint)
-    if learned != vocabulary:
-        raise cli.UserError(
-            f"{checkpoint} was trained on a text with other characters. "
-            "Give the same --text again, or train anew, without --resume."
-        )
-    settings = dataclasses.replace(settings, **chosen)
-    optimizer = make_optimizer(model.to(device), settings.lr)
-    history = training.load_checkpoint(checkpoint, model, optimizer)
-    done = int(history["iteration"][-1])
-    if done >= settings.iterations:
-        raise cli.UserError(
-            f"{checkpoint} has its {done} iterations behind it. "
-            f"To train on, say how many there are to be in all: --iterations {2 * done}"
-        )
-    return model, optimizer, vocabulary, settings, history
+# %% [markdown]
+# ## Batches
+#
+# A training sample is a window of the text: $x$ has $T$ tokens, and $y$ the same window one token
+# later, so that each token of $x$ has its successor as the label. One window thus trains $T$
+# predictions at once, each from what comes before it. A batch is $B$ windows that start anywhere.
 
 
-def write(model: GPT, vocabulary: str, prompt: str, length: int, args: argparse.Namespace) -> str:
-    """The prompt, and what the model writes on from there."""
-    table = model.positions.weight  # (longest context, C)
-    codes = encode(prompt, vocabulary).to(table.device)
-    how = args.temperature, args.top_k, args.seed
-    return decode(generate(model, codes, length, len(table), *how), vocabulary)
+# %%
+def windows(
+    ids: torch.Tensor, starts: torch.Tensor, block_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids (N,), starts (B,) -> x and y, both (B, T): y is the next token for each of x."""
+    positions = starts[:, None] + torch.arange(block_size + 1, device=ids.device)  # (B, T + 1)
+    cut = ids[positions]
+    return cut[:, :-1], cut[:, 1:]
+
+
+def get_batch(
+    ids: torch.Tensor, config: Config, rank: int = 0, processes: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random windows: x and y (B, T). Of several processes, each takes its share of the batch."""
+    starts = torch.randint(len(ids) - config.block_size, (config.batch_size,))
+    return windows(ids, starts[rank::processes].to(ids.device), config.block_size)
+
+
+if MAIN:
+    chapter.section()
+    x, y = windows(train_ids, torch.tensor([0], device=args.device), 8)
+    print(f"x = {decode(x[0], vocabulary)!r}")
+    print(f"y = {decode(y[0], vocabulary)!r}")
+
+# %% [markdown]
+# ## Cross-entropy, perplexity and the uniform guess
+#
+# A model gives **logits** for the next token, $V$ per position, and the loss is chapter 7's
+# cross-entropy, the mean over all positions in **nats** per character. A **uniform guess**, every
+# character equally probable, has the loss $\log V$. Its exponential is the **perplexity**: a model
+# with perplexity 4 is as uncertain as one that picks among 4 characters at random.
+
+
+# %%
+def cross_entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Chapter 7's, at every position of every window: (B, T, V), (B, T) -> scalar, in nats."""
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+def evaluate(model: torch.nn.Module, ids: torch.Tensor, block_size: int) -> float:
+    """The mean loss over a text (N,), cut into windows side by side: nats per character."""
+    model.eval()
+    starts = torch.arange(0, len(ids) - block_size, block_size, device=ids.device)
+    losses = []
+    with torch.no_grad():
+        for part in starts.split(32):
+            x, y = windows(ids, part, block_size)
+            losses.append(cross_entropy(model(x), y) * len(part))
+    return torch.stack(losses).sum().item() / len(starts)
+
+
+if MAIN:
+    chapter.section()
+    uniform = math.log(len(vocabulary))
+    print(f"uniform guess: loss ln {len(vocabulary)} = {uniform:.4f}, perplexity {len(vocabulary)}")
+
+# %% [markdown]
+# ## The baseline: a bigram model
+#
+# The simplest model that learns something counts which character follows which: a table of
+# $V \times V$ probabilities. One is added to every count (**add-one** or Laplace smoothing), so
+# that no pair gets the probability 0, whose loss would be infinite. It sees a single character;
+# whatever a larger model gains over this **baseline** comes from its longer context.
+
+
+# %%
+class Bigram(torch.nn.Module):
+    """Predicts the next token from the last one, by counts of a training text (N,)."""
+
+    def __init__(self, ids: torch.Tensor, vocabulary_size: int):
+        super().__init__()
+        pairs = vocabulary_size * ids[:-1] + ids[1:]  # a number for each pair of tokens
+        counts = torch.bincount(pairs, minlength=vocabulary_size**2) + 1
+        counts = counts.view(vocabulary_size, vocabulary_size).float()  # (V, V)
+        self.register_buffer("table", (counts / counts.sum(dim=1, keepdim=True)).log())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, V): logarithms of probabilities are logits, too."""
+        return self.table[x]
+
+
+if MAIN:
+    chapter.section()
+    bigram = Bigram(train_ids.cpu(), len(vocabulary))
+    bigram_loss = evaluate(bigram, evaluated.cpu(), config.block_size)
+    print(f"bigram: val loss {bigram_loss:.4f}, perplexity {math.exp(bigram_loss):.2f}")
+
+# %% [markdown]
+# ## Generating text
+#
+# To **generate**, sample a token from the predicted probabilities, append it, and predict again:
+# **autoregressive** generation. The logits are divided by the **temperature** first: below 1 the
+# probable tokens become more probable, above 1 less. **Top-k** sampling allows only the $k$ most
+# probable ones.
+
+
+# %%
+def generate(
+    model: torch.nn.Module,
+    ids: torch.Tensor,
+    length: int,
+    block_size: int,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Continue a text, token by token: (N,) -> (N + length,)."""
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _ in range(length):
+            logits = model(ids[None, -block_size:])[0, -1].float().cpu() / temperature  # (V,)
+            if top_k is not None:
+                lowest = logits.topk(min(top_k, len(logits))).values[-1]
+                logits = logits.masked_fill(logits < lowest, -math.inf)
+            drawn = torch.multinomial(logits.softmax(dim=0), 1, generator=generator)  # (1,)
+            ids = torch.cat([ids, drawn.to(ids.device)])
+    return ids
 
 
 def indented(text: str) -> str:
@@ -516,156 +323,430 @@ def indented(text: str) -> str:
     return textwrap.indent(text, "   | ", lambda line: True)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line. What is not given of size, iterations, … is not among the arguments."""
-    parser = cli.parser(__doc__, device=True)
-    parser.add_argument(
-        "--text",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="learn from these files (default: Python's language reference)",
-    )
-    unset = {"default": argparse.SUPPRESS}
-    sizes = "of the model and its training (default: small)"
-    parser.add_argument("--size", choices=SIZES, help=sizes, **unset)
-    for name, kind, what in [
-        ("--iterations", cli.positive_int, "updates in all, earlier ones included"),
-        ("--batch-size", cli.positive_int, "windows per update"),
-        ("--lr", cli.positive_float, "highest learning rate"),
-    ]:
-        parser.add_argument(name, type=kind, help=f"{what} (default: the size's)", **unset)
-    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
-    job = parser.add_mutually_exclusive_group()
-    job.add_argument("--resume", action="store_true", help="train on from the checkpoint")
-    job.add_argument("--prompt", metavar="TEXT", help="only write on from this text")
-    parser.add_argument("--length", type=cli.positive_int, default=500, help="characters to write")
-    parser.add_argument(
-        "--temperature", type=cli.positive_float, default=0.8, help="below 1 careful, above 1 bold"
-    )
-    parser.add_argument(
-        "--top-k", type=cli.positive_int, metavar="K", help="choose among the K likeliest only"
-    )
-    return parser
+if MAIN:
+    chapter.section()
+    sample = generate(bigram, ids[:1], 150, config.block_size, seed=args.seed)
+    print(f"the bigram model generates\n{indented(decode(sample, vocabulary))}")
+
+# %% [markdown]
+# ## Self-attention
+#
+# In **self-attention** each position collects information from the others. It sends out a **query**
+# $q$, every position offers a **key** $k$ and a **value** $v$, and the output is a weighted mean of
+# the values, with the weights $softmax(q \cdot k / \sqrt{D})$. The **causal mask** excludes later
+# positions, or the model would read the token that it is to predict. A dot product of $D$ numbers
+# of variance 1 has variance $D$; without the division softmax would **saturate**, that is, give
+# nearly all the weight to one position, where its gradient is almost 0. Source: Vaswani et al.,
+# "Attention Is All You Need", https://arxiv.org/abs/1706.03762
 
 
-@cli.command
-def main(argv=None):
-    """Returns the trained model, its vocabulary and its history; with --prompt, the text."""
-    args = make_parser().parse_args(argv)
-    rank, processes = join_processes(args.device)
-    shared = processes > 1 and not torch.cuda.is_available()  # only CPU and CUDA can share
-    device, about_device = pick_device("cpu" if shared else args.device)
-    checkpoint = args.output_dir / "09_small_llm.pt"
-    if args.prompt is not None:
-        model, vocabulary, settings = model_for(checkpoint)
-        training.load_checkpoint(checkpoint, model)
-        text = write(model.to(device), vocabulary, args.prompt or vocabulary[0], args.length, args)
-        print(text)
-        return text
+# %%
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries, keys, values (…, T, D) -> weighted means of the values (…, T, D), weights (…, T, T).
 
-    files.output_folder(args.output_dir)
-    paths = cli.expand(args.text)
-    text = read_texts(paths) if paths else "\n".join(topics.values())
+    Row t of the weights says how much position t takes from each position.
+    """
+    T, D = q.shape[-2:]
+    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # (…, T, T)
+    later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(diagonal=1)
+    scores = scores.masked_fill(later, -math.inf)
+    weights = scores.softmax(dim=-1)  # each row adds up to 1
+    return weights @ v, weights
+
+
+if MAIN:
+    chapter.section()
+    generator = torch.Generator().manual_seed(args.seed)
+    q, k, v = torch.randn(3, 4, 8, generator=generator)
+    y, weights = attention(q, k, v)
+    print(weights)
+    torchs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+    print(f"largest difference from scaled_dot_product_attention: {(y - torchs).abs().max():.0e}")
+    a, b = torch.randn(2, 10_000, 256, generator=generator)
+    print(f"std of a dot product of 256 numbers: {(a * b).sum(dim=1).std():.1f}, its root is 16")
+    order = [2, 0, 1, 3]  # the first three in another order
+    same = torch.allclose(attention(q, k[order], v[order])[0][3], y[3])
+    print(f"the last position's output is the same for another order of the rest: {same}")
+
+# %% [markdown]
+# ## Several heads
+#
+# A layer has several **heads**, each with queries, keys and values of its own, which can attend to
+# different things, for example one to the previous character and another to an opening bracket.
+# Each works with $C / H$ of the $C$ numbers per token, so that several cost no more than one.
+
+
+# %%
+class CausalSelfAttention(torch.nn.Module):
+    """Self-attention with several heads and a causal mask: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.n_head, self.dropout = config.n_head, config.dropout
+        self.c_attn = torch.nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.c_proj = torch.nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def split_heads(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Each head's queries, keys and values, all in one product: (B, T, C) -> 3 (B, H, T, D)."""
+        B, T, C = x.shape
+        q, k, v = self.c_attn(x).split(C, dim=-1)  # (B, T, C) each
+        return tuple(part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) -> (B, T, C), with torch's own attention: the same, but faster."""
+        q, k, v = self.split_heads(x)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).flatten(2))  # the heads side by side again
+
+
+if MAIN:
+    chapter.section()
+    x = torch.zeros(2, 5, config.n_embd)
+    q, k, v = CausalSelfAttention(config).split_heads(x)
+    print(f"x {tuple(x.shape)}: queries, keys, values {tuple(q.shape)} each")
+
+# %% [markdown]
+# ## The GPT
+#
+# A **transformer** block is attention followed by an MLP that works on each position by itself. Its
+# output is added to its input, the **residual connection**: through the sum the gradient reaches
+# every block unchanged, so deep models can be trained. The norms stand before attention and MLP
+# (**pre-norm**) and leave the sum itself alone. A token enters as its **embedding**, a learned
+# vector, plus a learned **position embedding**, since attention knows no order (shown above). The
+# last layer uses the table of embeddings again, for the logits: **weight tying**.
+
+
+# %%
+class MLP(torch.nn.Module):
+    """Two linear layers, four times as wide in between, at each position: (B, T, C) -> same."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.c_fc = torch.nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.gelu = torch.nn.GELU()  # a smooth ReLU
+        self.c_proj = torch.nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) -> (B, T, C)"""
+        return self.c_proj(self.gelu(self.c_fc(x)))
+
+
+class Block(torch.nn.Module):
+    """Attention and MLP, each with pre-norm and a residual connection: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.ln_1 = torch.nn.LayerNorm(config.n_embd, bias=False)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = torch.nn.LayerNorm(config.n_embd, bias=False)
+        self.mlp = MLP(config)
+        self.dropout = torch.nn.Dropout(config.dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, C) -> (B, T, C)"""
+        x = x + self.dropout(self.attn(self.ln_1(x)))
+        return x + self.dropout(self.mlp(self.ln_2(x)))
+
+
+class GPT(torch.nn.Module):
+    """Token ids (B, T) -> logits of the next token at every position: (B, T, V)."""
+
+    def __init__(self, vocabulary_size: int, config: Config):
+        super().__init__()
+        self.wte = torch.nn.Embedding(vocabulary_size, config.n_embd)  # tokens
+        self.wpe = torch.nn.Embedding(config.block_size, config.n_embd)  # positions
+        self.dropout = torch.nn.Dropout(config.dropout)
+        self.blocks = torch.nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = torch.nn.LayerNorm(config.n_embd, bias=False)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:  # small, so that at first every token is about as probable
+                # Each block adds two outputs to the sum, which would grow with their number.
+                outputs = 2 * config.n_layer if name.endswith("c_proj.weight") else 1
+                torch.nn.init.normal_(parameter, std=0.02 / math.sqrt(outputs))
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Token embedding plus position embedding: (B, T) -> (B, T, C)."""
+        return self.dropout(self.wte(x) + self.wpe.weight[: x.shape[1]])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, V)"""
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x)
+        return F.linear(self.ln_f(x), self.wte.weight)
+
+
+if MAIN:
+    chapter.section()
     torch.manual_seed(args.seed)
-    model, optimizer, vocabulary, settings, history = prepare(args, text, checkpoint, device)
-    first = int(history["iteration"][-1]) if history else 0
-    if settings.batch_size % processes:
+    model = GPT(len(vocabulary), config).to(args.device)
+    print(", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items()))
+    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+    if not args.resume:
+        start_loss = evaluate(model, evaluated, config.block_size)
+        print(f"untrained: val loss {start_loss:.4f}; a uniform guess has {uniform:.4f}")
+
+# %% [markdown]
+# ## Optimizer and learning-rate schedule
+#
+# **Adam** divides each gradient by a running mean of its size, so that all parameters move about
+# equally fast. **AdamW** adds **weight decay**: in each step the matrices, not the norms, shrink a
+# little towards 0. The learning rate rises linearly at first (**warmup**), while Adam's means are
+# still inaccurate, and then falls to a tenth along half a cosine (**cosine decay**).
+
+
+# %%
+def make_optimizer(model: torch.nn.Module, lr: float) -> torch.optim.AdamW:
+    """AdamW with weight decay for the matrices, and none for the norms."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": 0.1},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps", "xpu")  # all in one call
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=fused)
+
+
+def learning_rate(iteration: int, config: Config) -> float:
+    """Linear warmup over 100 iterations (or a tenth of all), then cosine decay to a tenth."""
+    warmup = min(100, config.max_iters // 10)
+    if iteration < warmup:
+        return config.lr * (iteration + 1) / (warmup + 1)
+    done = (iteration - warmup) / (config.max_iters - warmup)  # 0 to 1
+    return config.lr * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
+
+
+if MAIN:
+    chapter.section()
+    optimizer = make_optimizer(model, config.lr)
+    for i in sorted({0, config.max_iters // 10, config.max_iters // 2, config.max_iters - 1}):
+        print(f"iteration {i:6,}: learning rate {learning_rate(i, config):.6f}")
+
+# %% [markdown]
+# ## Training
+#
+# One iteration is one batch: there are no epochs, since windows start anywhere. The validation loss
+# is evaluated about ten times. **Gradient clipping** scales the gradient down where its norm
+# exceeds 1. That does not bound Adam's step, which hardly depends on the gradient's size; it keeps
+# a single unusual batch from dominating Adam's running means. On CUDA the forward pass uses mixed
+# precision (bfloat16). Started by torchrun, several processes train together: each computes the
+# gradients of its share of every batch, and `DistributedDataParallel` averages them.
+
+
+# %%
+def train(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train_ids: torch.Tensor,
+    config: Config,
+    measure: Callable[[], dict[str, float]],
+    first: int = 0,
+    rank: int = 0,
+    processes: int = 1,
+) -> History:
+    """Train from iteration `first` on, and call `measure` about ten times, and at the end.
+
+    The history holds what it returns, and the mean loss of the batches since the last call.
+    """
+    kind = train_ids.device.type
+    fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    bf16 = torch.autocast(kind, torch.bfloat16, enabled=fast)
+    every = max(1, config.max_iters // 10)
+    loss_sum, batches = torch.zeros((), device=train_ids.device), 0
+    with Progress(config.max_iters, 1, unit="iteration", done=first) as progress:
+        for i in progress.batches(range(first, config.max_iters)):
+            if i % every == 0 and i > first:
+                progress.end_epoch(loss=loss_sum.item() / batches, **measure())
+                loss_sum, batches = torch.zeros_like(loss_sum), 0
+            x, y = get_batch(train_ids, config, rank, processes)
+            model.train()
+            with bf16:
+                loss = cross_entropy(model(x), y)
+            loss_sum += loss.detach()
+            batches += 1
+
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(i, config)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            progress.show(loss.detach(), 1)
+        progress.end_epoch(loss=loss_sum.item() / batches, **measure())
+    return progress.history
+
+
+def join_processes(device: torch.device) -> tuple[int, int, torch.device]:
+    """This process's number (rank), how many torchrun has started, and the device for this one.
+
+    Each has a GPU of its own where there is CUDA, else all share the CPU. Without torchrun: 0, 1.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1, device
+    if device.type == "cuda":
+        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if device.index is not None or number >= gpus:
+            raise cli.UserError(
+                f"torchrun shares out the GPUs, and there are {gpus}: choose --device cpu or cuda, "
+                "and no more processes than GPUs."
+            )
+        torch.cuda.set_device(number)  # what "cuda" means from here on
+        torch.distributed.init_process_group("nccl")
+    else:
+        device = torch.device("cpu")
+        torch.distributed.init_process_group("gloo")
+    return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
+
+
+if MAIN:
+    chapter.section()
+    rank, processes, device = join_processes(args.device)
+    if config.batch_size % processes:
         raise cli.UserError(
-            f"a batch of {settings.batch_size} can't be shared evenly by {processes} processes. "
+            f"a batch of {config.batch_size} can't be shared evenly by {processes} processes. "
             "Choose another --batch-size."
         )
-    codes = encode(text, vocabulary).to(device)
-    learn, held_out = split(codes, settings.context)
-    tested = held_out[:100_000]  # of a long text, more would take longer and tell the same
-    step = cli.begin(__doc__, args.step and rank == 0)
-    print(f"Device: {about_device}" + (f", {processes} processes" if processes > 1 else ""))
-
-    step("Characters become numbers")
-    print(f"   {len(text):,} characters, {len(vocabulary)} different ones")
-    print(f"   {text[:12]!r} becomes {codes[:12].tolist()}")
-    print(f"   to learn from: {len(learn):,}; held out, to test with: {len(held_out):,}")
-    x, y = cut_windows(codes, torch.tensor([0], device=device), 8)
-    print(f"   a window:        x = {decode(x[0], vocabulary)!r}")
-    print(f"   to be predicted: y = {decode(y[0], vocabulary)!r}, each from what stands before it")
-
-    step("The stupidest model: which character follows which, counted")
-    uniform = math.log(len(vocabulary))
-    bigram = Bigram(learn.cpu(), len(vocabulary))
-    bigram_loss = evaluate(bigram, tested.cpu(), settings.context)
-    babble = generate(bigram, codes[:1].cpu(), 150, settings.context, seed=args.seed)
-    print(f"   blind guessing:   loss {uniform:.4f} nats per character, ln({len(vocabulary)})")
-    print(f"   the bigram table: loss {bigram_loss:.4f}, and writes")
-    print(indented(decode(babble, vocabulary)))
-
-    step("Attention: each place looks at those before it, and at itself")
-    q, k, v = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(args.seed))
-    y, weights = attention(q, k, v)
-    for row in weights:
-        print(f"   {cli.numbers(row)}")
-    torchs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
-    print(f"   at most {(y - torchs).abs().max():.0e} from torch's scaled_dot_product_attention")
-
-    step("The GPT")
-    s = settings
-    print(f"   {s.layers} layers, {s.heads} heads, width {s.width}, context {s.context}")
-    print(f"   {sum(parameter.numel() for parameter in model.parameters()):,} numbers to learn")
-    if history:
-        print(f"   as trained for {first:,} iterations so far")
-    else:
-        loss = evaluate(model, held_out[: 64 * s.context + 1], s.context)
-        print(f"   loss before training: {loss:.2f}; blind guessing has {uniform:.2f}")
-
-    windows = f"{s.batch_size} windows of {s.context}"
-    step(f"Train for {s.iterations - first:,} iterations, each on {windows} characters")
-    samples, seconds_looking = {}, 0.0
-
-    def look(i: int) -> dict[str, float]:
-        nonlocal seconds_looking
-        start = time.perf_counter()
-        midway = i >= s.iterations / 2 and not any(i > 0 for i in samples)
-        if i == 0 or midway:
-            samples[i] = write(model, vocabulary, text[0], 150, args)
-        held_out_loss = evaluate(model, tested, s.context)
-        seconds_looking += time.perf_counter() - start
-        return {"held-out loss": held_out_loss}
-
-    learner = compiled(model, learn[: s.context]) if args.compile else model
+    model, train_ids, evaluated = (thing.to(device) for thing in (model, train_ids, evaluated))
+    history = training.load_checkpoint(checkpoint, model, optimizer) if args.resume else {}
+    first = int(history["iteration"][-1]) if history else 0
+    if first >= config.max_iters:
+        raise cli.UserError(
+            f"{checkpoint} has been trained for {first} iterations. "
+            f"To continue, say how many there are to be in all: --iterations {2 * first}"
+        )
+    learner = model
+    if args.compile:
+        learner = torch.compile(model)
+        try:
+            learner(train_ids[None, : config.block_size]).sum().backward()
+        except Exception as error:  # it has many ways to fail, such as for want of a C++ compiler
+            reason = cli.summary(error)
+            raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
+        model.zero_grad()
     if processes > 1:
         learner = DistributedDataParallel(learner)
+        print(f"{processes} processes share each batch")
+
+    def measure() -> dict[str, float]:
+        """The validation loss, which the first process measures."""
+        return {} if rank else {"val loss": evaluate(model, evaluated, config.block_size)}
+
     start = time.perf_counter()
-    share = rank, processes
-    look = look if rank == 0 else lambda i: {}
-    new = train(learner, optimizer, learn, settings, look, first, *share)
-    seconds = time.perf_counter() - start - seconds_looking
-    if torch.distributed.is_initialized():
+    new = train(learner, optimizer, train_ids, config, measure, first, rank, processes)
+    seconds = time.perf_counter() - start
+    if processes > 1:
         torch.distributed.destroy_process_group()
-    if rank > 0:
-        return model, vocabulary, new
+    if rank > 0:  # the first process does the rest
+        raise SystemExit(0)
     history = {name: history.get(name, []) + values for name, values in new.items()}
-    more = {"settings": dataclasses.asdict(settings), "vocabulary": vocabulary}
+    more = {"config": dataclasses.asdict(config), "vocabulary": vocabulary}
     training.save_checkpoint(checkpoint, model, optimizer, history, **more)
     done = int(history["iteration"][-1])
-    tokens = (done - first) * s.batch_size * s.context
-    speed = f"{tokens / seconds:,.0f} per second"
-    print(f"   {tokens:,} characters seen in {seconds:.0f} s of training: {speed}")
-    print(f"Checkpoint: {cli.path_for_people(checkpoint)}")
+    tokens = (done - first) * config.batch_size * config.block_size
+    print(f"{tokens:,} tokens in {seconds:.0f} s, evaluation included")
+    print(f"Checkpoint: {cli.display_path(checkpoint)}")
 
-    step("What was learned, and what it writes")
-    samples[done] = write(model, vocabulary, text[0], args.length, args)
-    for iterations, sample in samples.items():
-        print(f"   after {iterations:,} iterations")
-        print(indented(sample))
-    line = pick_line(decode(held_out, vocabulary), s.context)
-    weights = attention_weights(model, encode(line, vocabulary).to(device)).cpu()
-    fig = draw(history, uniform, bigram_loss, line, weights, args.show)
+# %% [markdown]
+# ## Continuing a prompt
+#
+# The trained model continues a **prompt**, a given beginning. With `--prompt` the chapter only does
+# this. The text looks like the training text and means nothing: a model of this size has learned
+# how words and lines are formed. Large models do the same thing, with a thousand or a million times
+# as many parameters.
+
+
+# %%
+def continue_text(
+    model: GPT, vocabulary: str, prompt: str, length: int, args: argparse.Namespace
+) -> str:
+    """The prompt and its continuation, by the temperature, top-k and seed of the flags."""
+    table = model.wpe.weight  # (block_size, C)
+    ids = encode(prompt, vocabulary).to(table.device)
+    how = args.temperature, args.top_k, args.seed
+    return decode(generate(model, ids, length, len(table), *how), vocabulary)
+
+
+def continue_prompt(args: argparse.Namespace) -> str:
+    """Print the continuation of --prompt by the checkpoint's model; returns it, too."""
+    checkpoint = args.output_dir / "09_small_llm.pt"
+    vocabulary, config = read_config(checkpoint)
+    model = GPT(len(vocabulary), config)
+    training.load_checkpoint(checkpoint, model)
+    prompt = args.prompt or vocabulary[0]
+    text = continue_text(model.to(args.device), vocabulary, prompt, args.length, args)
+    print(text)
+    return text
+
+
+if MAIN:
+    chapter.section()
+    sample = continue_text(model, vocabulary, text[0], args.length, args)
+    print(f"after {done:,} iterations\n{indented(sample)}")
+
+# %% [markdown]
+# ## Results
+#
+# The model falls below the bigram baseline as soon as it uses more than the last character. On the
+# right, the attention weights of one head in a line of the validation set: each row is a character
+# that attends to those before it.
+
+
+# %%
+def attention_weights(model: GPT, ids: torch.Tensor) -> torch.Tensor:
+    """The weights of each head of each layer on a text (T,): (L, H, T, T)."""
+    model.eval()
+    weights = []
+    with torch.no_grad():
+        x = model.embed(ids[None])
+        for block in model.blocks:
+            weights.append(attention(*block.attn.split_heads(block.ln_1(x)))[1][0])
+            x = block(x)
+    return torch.stack(weights)
+
+
+if MAIN:
+    chapter.section()
+    line = val_ids[: min(32, config.block_size)].to(device)
+    weights = attention_weights(model, line).cpu()
+    T = len(line)
+    back = torch.arange(T)[:, None] - torch.arange(T)  # (T, T): how far a position lies back
+    far = weights * ((back > 1) & (torch.arange(T) > 0))
+    sharpness = far[:, :, T // 4 :].max(dim=-1).values.mean(dim=-1)  # (L, H)
+    layer, head = divmod(sharpness.argmax().item(), config.n_head)
+    print(f"head {head + 1} of layer {layer + 1} attends most sharply to single characters")
+
+# %% tags=["hide-input"]
+if MAIN:
+    fig = plotting.figure(10, 5, args.show)
+    losses, attends = fig.subplots(1, 2)
+    ends = history["iteration"]
+    middles = [(a + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]  # each loss is a mean
+    losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training loss")
+    style = {"color": plotting.ORANGE, "label": "validation loss"}
+    losses.plot(ends, history["val loss"], "o-", **style)
+    for value, name in [(uniform, "uniform guess"), (bigram_loss, "bigram baseline")]:
+        losses.axhline(value, color="black", lw=1, ls=":")
+        losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
+    losses.set(title="Loss", xlabel="iteration", ylabel="cross-entropy (nats per character)")
+    losses.set_ylim(0, None)
+    losses.legend()
+
+    attends.imshow(weights[layer, head].numpy(), cmap="Blues")
+    shown = plotting.visible(decode(line, vocabulary))
+    attends.set_xticks(range(T), shown, fontfamily="monospace", fontsize=8)
+    attends.set_yticks(range(T), shown, fontfamily="monospace", fontsize=8)
+    attends.set(xlabel="attends to", ylabel="character")
+    attends.set_title(f"Attention weights of head {head + 1} in layer {layer + 1}")
+    attends.grid(False)
+    attends.tick_params(length=0)
     plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
-    loss = history["held-out loss"][-1]
-    print(f"Held-out loss: {loss:.4f} nats per character (perplexity {math.exp(loss):.2f})")
-    leave_if_stopped(history, settings.iterations, "iteration")
-    return model, vocabulary, history
 
-
-if __name__ == "__main__":
-    main()
+# %%
+if MAIN:
+    val_loss = history["val loss"][-1]
+    perplexity = math.exp(val_loss)
+    print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {perplexity:.2f})")
+    chapter.end()
