@@ -160,7 +160,7 @@ def split(ids: torch.Tensor, block_size: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def read_config(path: Path) -> tuple[str, Config]:
-    """The vocabulary and the config in a checkpoint. Raises UserError if it is not this chapter's."""
+    """The vocabulary and the config in a checkpoint. Raises UserError for any other."""
     saved = training.read_checkpoint(path)
     try:
         return saved["vocabulary"], Config(**saved["config"])

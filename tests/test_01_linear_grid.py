@@ -1,7 +1,6 @@
 """Chapter 1: the grid, broadcasting, and gradient descent by hand."""
 
 import os
-import re
 import subprocess
 import sys
 
@@ -16,12 +15,18 @@ X, Y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
 WS = np.arange(0.0, 10.0, 0.1)
 
 
+@pytest.fixture(scope="module")
+def ran(run, tmp_path_factory):
+    """The chapter with its defaults, run in this process: its names are looked at below."""
+    return run(NAME, "--output-dir", tmp_path_factory.mktemp("outputs"))
+
+
 def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last_lines(chapter, done.stdout)
-    assert "100 weights, the lowest error 0.0000 at w = 2.0" in done.stdout
-    assert "10,100 pairs, the lowest error at w = 2.0, b = 1.0" in done.stdout
+    assert "100 weights, the lowest MSE 0.0000 at w = 2.0" in done.stdout
+    assert "10,100 pairs, the lowest MSE at w = 2.0, b = 1.0" in done.stdout
     with Image.open(tmp_path / "outputs" / f"{NAME}.png") as image:
         assert image.width == 1500
 
@@ -40,15 +45,24 @@ def test_it_starts_without_torch(chapters_folder):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_main_returns_both_answers(chapter, tmp_path):
-    best, w = chapter.main(["--output-dir", str(tmp_path)])
-    assert best == pytest.approx(2.0)
-    assert w == pytest.approx(2.0, abs=0.001)
+def test_the_run_leaves_the_notes_names(ran):
+    """xy_data is what the notes' comment says; both searches find w = 2."""
+    names = ran.names
+    assert names.xy_data.tolist() == [[1, 2], [2, 4], [3, 6]]
+    assert len(names.w_list) == len(names.mse_list) == 100
+    assert names.best == pytest.approx(2.0)
+    assert names.w == pytest.approx(2.0, abs=0.001)
 
 
-def test_column_stack_pairs_the_points():
-    """The notes' comment: [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]."""
-    assert np.column_stack((X, Y)).tolist() == [[1, 2], [2, 4], [3, 6]]
+def test_the_learning_rates_limit_is_3_14ths(ran):
+    """Below it 20 steps end nearer to w = 2 than they began, above it further away."""
+    rows = [line.split() for line in ran.out.splitlines() if line.startswith("lr 0.")]
+    assert len(rows) == 4
+    for row in rows:
+        lr, factor, w = float(row[1]), float(row[3]), float(row[-1])
+        assert factor == pytest.approx(1 - 2 * lr * (1 + 4 + 9) / 3, abs=1e-4)
+        assert w == pytest.approx(2 + 7 * (1 - 28 / 3 * lr) ** 20, rel=1e-3)
+        assert (abs(w - 2) < 7) == (lr < 3 / 14)
 
 
 def test_forward_and_loss(chapter):
@@ -102,26 +116,21 @@ def test_the_error_surface_equals_the_loops(chapter):
     assert surface[1, 2] == 0  # w = 2, b = 1
 
 
-def test_the_figure(chapter):
-    w_list, mse_list = chapter.grid_search(np.column_stack((X, Y)), WS)
-    _, history = chapter.gradient_descent(X, Y, 9.0, 0.01, 5)
-    surface = chapter.error_surface(X, Y, WS, WS)
-    fig = chapter.draw(w_list, mse_list, history, WS, WS, surface, show=False)
-    curve, walk = fig.axes[0].lines
-    assert curve.get_ydata() == pytest.approx(mse_list)
-    assert walk.get_xdata() == pytest.approx(history["w"])
+def test_the_figure(ran):
+    fig, names = ran.names.fig, ran.names
+    curve, path = fig.axes[0].lines
+    assert curve.get_ydata() == pytest.approx(names.mse_list)
+    assert path.get_xdata() == pytest.approx(names.history["w"])
     ((best_w,), (best_b,)) = fig.axes[1].lines[0].get_data()
-    assert (best_w, best_b) == pytest.approx((2, 0))
+    assert (best_w, best_b) == pytest.approx((2, 1))
     assert fig.axes[1].get_xlabel() == "w" and fig.axes[1].get_ylabel() == "b"
-    assert all(re.search("=", axes.get_title(loc="left")) for axes in fig.axes[:2])
 
 
-def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
-    message = fails(chapter.main, ["--lr", 1000, "--output-dir", tmp_path], status=1)
+def test_too_high_a_learning_rate_diverges_in_words(fails, tmp_path):
+    message = fails(NAME, ["--lr", 1000, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
 
 
-def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
-    flags = ["--epochs", 500, "--output-dir", tmp_path]
-    interrupted(chapter.main, flags, epochs=3)
+def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, tmp_path):
+    interrupted(NAME, ["--epochs", 500, "--output-dir", tmp_path], epochs=3)
     assert (tmp_path / f"{NAME}.png").exists()

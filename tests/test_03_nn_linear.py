@@ -1,11 +1,20 @@
 """Chapter 3: the model, the five lines of training, the optimizers."""
 
+import copy
+import signal
+
 import numpy as np
 import pytest
 import torch
 
 NAME = "03_nn_linear"
 X, Y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[2.0], [4.0], [6.0]])
+
+
+@pytest.fixture(scope="module")
+def ran(run, tmp_path_factory):
+    """The chapter with its defaults, run in this process: its names are looked at below."""
+    return run(NAME, "--output-dir", tmp_path_factory.mktemp("outputs"))
 
 
 def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
@@ -16,14 +25,15 @@ def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_pat
     assert "linear.weight (1, 1)" in done.stdout and "linear.bias   (1,)" in done.stdout
 
 
-def test_with_more_epochs_the_prediction_for_4_nears_8(chapter, tmp_path):
-    predictions = []
-    for epochs in (100, 1000):
-        model, history = chapter.main(["--epochs", str(epochs), "--output-dir", str(tmp_path)])
-        assert len(history["loss"]) == epochs
-        predictions.append(model(torch.tensor([[4.0]])).item())
-    assert abs(predictions[1] - 8) < abs(predictions[0] - 8) < 0.8
-    assert predictions[1] == pytest.approx(8, abs=0.01)
+def test_with_more_epochs_the_prediction_for_4_nears_8(ran, chapter):
+    """The model that the run leaves is trained on, to 1,000 epochs in all."""
+    model, history = ran.names.model, ran.names.history
+    assert len(history["loss"]) == 100
+    assert ran.names.y_test.item() == model(torch.tensor([[4.0]])).item()
+    assert 0.1 < abs(ran.names.y_test.item() - 8) < 0.8
+    longer = copy.deepcopy(model)
+    chapter.train(longer, *notes_parts(longer), X, Y, epochs=900)
+    assert longer(torch.tensor([[4.0]])).item() == pytest.approx(8, abs=0.01)
 
 
 def test_the_model_is_a_line(chapter):
@@ -34,20 +44,33 @@ def test_the_model_is_a_line(chapter):
     torch.testing.assert_close(model(x), x * model.linear.weight + model.linear.bias)
 
 
-def test_loss_and_optimizer_are_the_notes(chapter):
-    model = chapter.LinearModel()
-    criterion, optimizer = chapter.loss_and_optimizer(model, lr=0.03)
+def test_criterion_and_optimizer_are_the_notes(run, tmp_path):
+    done = run(NAME, "--lr", 0.03, "--epochs", 1, "--output-dir", tmp_path)
+    model, criterion, optimizer = done.names.model, done.names.criterion, done.names.optimizer
     assert criterion(torch.tensor([1.0, 5.0]), torch.tensor([0.0, 2.0])).item() == 10  # the sum
     assert type(optimizer) is torch.optim.SGD
     assert optimizer.param_groups[0]["lr"] == 0.03
     assert optimizer.param_groups[0]["params"] == list(model.parameters())
 
 
+def test_the_sums_gradient_is_n_times_the_means(ran):
+    rows = [line.split() for line in ran.out.splitlines() if line.startswith("reduction=")]
+    (sum_loss, sum_gradient), (mean_loss, mean_gradient) = (
+        (float(row[2]), float(row[4])) for row in rows
+    )
+    assert sum_loss == pytest.approx(3 * mean_loss, rel=1e-3)
+    assert sum_gradient == pytest.approx(3 * mean_gradient, rel=1e-3)
+
+
+def notes_parts(model, lr=0.01):
+    return torch.nn.MSELoss(reduction="sum"), torch.optim.SGD(model.parameters(), lr=lr)
+
+
 def test_training_is_gradient_descent(chapter):
     torch.manual_seed(0)
     model = chapter.LinearModel()
     w, b = model.linear.weight.item(), model.linear.bias.item()
-    history = chapter.train(model, *chapter.loss_and_optimizer(model, 0.01), X, Y, epochs=7)
+    history = chapter.train(model, *notes_parts(model), X, Y, epochs=7)
     for i in range(7):
         assert (history["w"][i], history["b"][i]) == pytest.approx((w, b), rel=1e-4)
         errors = [w * x + b - y for x, y in [(1, 2), (2, 4), (3, 6)]]
@@ -78,65 +101,61 @@ def test_every_optimizer_that_fits_a_line_is_there(chapter):
 
 def test_losses_with_sgd_are_those_of_the_loop(chapter):
     torch.manual_seed(0)
-    losses = chapter.losses_with("SGD", X, Y, lr=0.01, epochs=5)
-    torch.manual_seed(0)
     model = chapter.LinearModel()
-    history = chapter.train(model, *chapter.loss_and_optimizer(model, 0.01), X, Y, epochs=5)
+    same = copy.deepcopy(model)
+    criterion, optimizer = notes_parts(same)
+    losses = chapter.losses_with(optimizer, same, criterion, X, Y, epochs=5)
+    history = chapter.train(model, *notes_parts(model), X, Y, epochs=5)
     assert losses == pytest.approx(history["loss"])
 
 
-def test_all_optimizers_start_where_the_model_started(chapter, tmp_path, monkeypatch):
-    drawn = []
-    draw = chapter.draw
-    monkeypatch.setattr(chapter, "draw", lambda *args: drawn.append(args) or draw(*args))
-    _, history = chapter.main(["--epochs", "2", "--output-dir", str(tmp_path)])
-    losses = drawn[0][4]
-    assert set(losses) == set(chapter.OPTIMIZERS)
-    for values in losses.values():
-        assert values[0] == pytest.approx(history["loss"][0])
+def test_all_optimizers_start_where_the_model_started_and_get_nearer(ran):
+    """Each with torch's default learning rate."""
+    losses, first = ran.names.losses, ran.names.history["loss"][0]
+    assert list(losses) == ran.names.OPTIMIZERS
+    for name, values in losses.items():
+        assert values[0] == pytest.approx(first)
+        assert values[-1] < values[0] and len(values) == 100, name
+        weight = torch.nn.Parameter(torch.zeros(1, 1))
+        default = getattr(torch.optim, name)([weight]).param_groups[0]["lr"]
+        assert f"{name:10} lr {float(default):<6g} last loss {values[-1]:.2e}" in ran.out
 
 
-def test_ctrl_c_among_the_optimizers_keeps_the_figure(chapter, tmp_path, monkeypatch, capsys):
-    def losses_with(name, *rest):
-        if name == "Rprop":
-            raise KeyboardInterrupt
-        return [2.0, 1.0]
+def test_ctrl_c_among_the_optimizers_keeps_the_figure(run, tmp_path, monkeypatch):
+    adagrad = torch.optim.Adagrad
 
-    monkeypatch.setattr(chapter, "losses_with", losses_with)
-    with pytest.raises(SystemExit) as exit_:
-        chapter.main(["--epochs", "2", "--output-dir", str(tmp_path)])
-    assert exit_.value.code == 130
-    assert "Stopped after 2 of 13 optimizers" in capsys.readouterr().out
+    def interrupted(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return adagrad(*args, **kwargs)
+
+    monkeypatch.setattr(torch.optim, "Adagrad", interrupted)
+    done = run(NAME, "--epochs", 2, "--output-dir", tmp_path)
+    assert done.status == 130
+    assert "Stopped after 5 of 13 optimizers" in done.out
     assert (tmp_path / f"{NAME}.png").exists()
 
 
-def test_each_optimizer_gets_nearer(chapter):
-    for name in chapter.OPTIMIZERS:
-        torch.manual_seed(0)
-        losses = chapter.losses_with(name, X, Y, lr=0.01, epochs=30)
-        assert losses[-1] < losses[0], name
-
-
-def test_the_figure(chapter):
-    history = {"epoch": [1, 2], "loss": [9.0, 4.0], "w": [0.0, 1.0], "b": [0.5, 0.0]}
-    fig = chapter.draw(
-        X, Y, history, (2.0, 0.0), {"SGD": [9.0, 4.0], "Adam": [9.0, 8.0]}, show=False
-    )
-    left, right, optimizers = fig.axes
-    assert [len(line.get_xdata()) for line in left.lines] == [2, 2, 2, 3]
-    assert list(left.lines[1].get_ydata()) == [0, 5]  # y = x at x = 0 and 5
-    assert list(left.lines[2].get_ydata()) == [0, 10]  # the last one, y = 2 x
-    assert right.lines[0].get_ydata().tolist() == [9, 4]
+def test_the_figure(ran):
+    names = ran.names
+    left, right, *panels = names.fig.axes
+    first, *_, last, data = left.lines
+    assert list(data.get_ydata()) == [2, 4, 6]
+    w, b = names.history["w"][0], names.history["b"][0]
+    assert list(first.get_ydata()) == pytest.approx([b, 5 * w + b])
+    assert list(last.get_ydata()) == pytest.approx([names.b, 5 * names.w + names.b])
+    assert right.lines[0].get_ydata().tolist() == names.history["loss"]
     assert right.get_yscale() == "log"
-    assert [text.get_text() for text in optimizers.get_legend().texts] == ["SGD", "Adam"]
+    shown = {panel.get_title(loc="left"): panel.lines[1] for panel in panels if panel.lines}
+    assert list(shown) == names.OPTIMIZERS
+    for name, line in shown.items():
+        assert list(line.get_ydata()) == names.losses[name]
 
 
-def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
-    message = fails(chapter.main, ["--lr", 10, "--output-dir", tmp_path], status=1)
+def test_too_high_a_learning_rate_diverges_in_words(fails, tmp_path):
+    message = fails(NAME, ["--lr", 10, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
 
 
-def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
-    flags = ["--epochs", 500, "--output-dir", tmp_path]
-    interrupted(chapter.main, flags, epochs=3)
+def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, tmp_path):
+    interrupted(NAME, ["--epochs", 500, "--output-dir", tmp_path], epochs=3)
     assert (tmp_path / f"{NAME}.png").exists()

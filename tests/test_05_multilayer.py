@@ -1,35 +1,40 @@
-"""Chapter 5: tables, scaling, a held-out part, hidden layers."""
+"""Chapter 5: tables, hidden layers, training set and test set."""
 
 import numpy as np
 import pytest
 import torch
 
-from common.data import DATA
+from common import data
 
 NAME = "05_multilayer"
 
 
 @pytest.fixture(scope="module")
 def xy():
-    return np.loadtxt(DATA / "diabetes.csv", delimiter=",", dtype=np.float32)
+    return np.loadtxt(data.DATA / "diabetes.csv", delimiter=",", dtype=np.float32)
 
 
 def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
     done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last_lines(chapter, done.stdout)
-    assert "unsqueeze(1)  begins 99, it shares the memory" in done.stdout
-    assert "xy[:, [-1]]                 begins 0, it is a copy" in done.stdout
+    assert "y_data[0] = 99, y_copy[0] = 1" in done.stdout  # the first woman has diabetes
+    assert "two layers without activation equal one: True" in done.stdout
+    assert "Using a target size (torch.Size([614, 1]))" in done.stdout
     assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_both_models_beat_always_saying_no(chapter, tmp_path, seed):
-    histories, always_no = chapter.main(["--seed", str(seed), "--output-dir", str(tmp_path)])
-    assert always_no == pytest.approx(96 / 154)
-    for history in histories.values():
-        assert history["held-out accuracy"][-1] > always_no + 0.1
-        for part, size in [("held-out accuracy", 154), ("training accuracy", 614)]:
+@pytest.fixture(scope="module")
+def ran(run, tmp_path_factory):
+    """The chapter with another seed, run in this process: its names are looked at below."""
+    return run(NAME, "--seed", 1, "--output-dir", tmp_path_factory.mktemp("outputs"))
+
+
+def test_both_models_beat_the_baseline(ran):
+    assert ran.names.baseline == pytest.approx(96 / 154)
+    for history in ran.names.histories.values():
+        assert history["test accuracy"][-1] > ran.names.baseline + 0.1
+        for part, size in [("test accuracy", 154), ("training accuracy", 614)]:
             right = history[part][-1] * size
             assert right == pytest.approx(round(right), abs=1e-3), f"not a share of {size} women"
         assert history["training accuracy"][-1] > 0.74
@@ -37,42 +42,48 @@ def test_both_models_beat_always_saying_no(chapter, tmp_path, seed):
         assert len(history["loss"]) == 1000
 
 
+def test_the_standard_error_is_the_binomials(ran):
+    p = ran.names.histories["one layer"]["test accuracy"][-1]
+    draws = np.random.default_rng(0).binomial(154, p, size=100_000) / 154
+    assert ran.names.standard_error == pytest.approx(draws.std(), rel=0.02)
+
+
+def test_the_training_set_and_the_test_set_are_standardized_alike(ran, xy):
+    test, train = xy[::5], np.delete(xy, np.s_[::5], axis=0)
+    mean, std = train[:, :-1].mean(axis=0), train[:, :-1].std(axis=0, ddof=1)
+    np.testing.assert_allclose(ran.names.x_test, (test[:, :-1] - mean) / std, rtol=1e-3, atol=1e-3)
+    assert ran.names.y_train.tolist() == train[:, -1].tolist()
+
+
 def test_the_data_are_what_the_readme_says(xy):
     assert xy.shape == (768, 9)
     assert xy[:, -1].sum() == 268
 
 
-def test_three_ways_from_numpy(chapter, xy):
-    x, y, same_y = chapter.three_ways(xy)
-    assert (tuple(x.shape), tuple(y.shape)) == ((768, 8), (768, 1))
-    assert x.dtype == y.dtype == torch.float32
-    assert torch.equal(y, same_y)
-    assert np.array_equal(x.numpy(), xy[:, :-1]) and np.array_equal(y[:, 0].numpy(), xy[:, -1])
+def test_from_numpy(ran, xy):
+    """Shapes and values of the notes' conversions; the table is intact; zeros are counted."""
+    names = ran.names
+    assert torch.equal(names.y_data, names.y_copy) and names.x_data.dtype == torch.float32
+    assert np.array_equal(names.x_data, xy[:, :-1]) and np.array_equal(names.y_data, xy[:, -1:])
+    zeros = (xy[:, 1:6] == 0).sum(axis=0).tolist()
+    assert f"not measured, per column: {zeros}" in ran.out
 
 
-def test_a_slice_shares_its_memory_and_a_list_of_columns_does_not(chapter, xy):
-    mine = xy.copy()
-    x, y, same_y = chapter.three_ways(mine)
-    mine[0] = 99
-    assert x[0].eq(99).all() and y[0].item() == 99
-    assert same_y[0].item() == xy[0, -1]
-
-
-def test_every_fifth_row_is_held_out(chapter):
+def test_every_fifth_row_is_for_the_test(chapter):
     rows = np.arange(24).reshape(12, 2)
-    train, held_out = chapter.split(rows)
-    assert held_out[:, 0].tolist() == [0, 10, 20]
-    assert sorted([*train[:, 0], *held_out[:, 0]]) == rows[:, 0].tolist()
+    train, test = chapter.split(rows)
+    assert test[:, 0].tolist() == [0, 10, 20]
+    assert sorted([*train[:, 0], *test[:, 0]]) == rows[:, 0].tolist()
 
 
-def test_columns_are_scaled_as_the_training_part_is(chapter):
+def test_features_are_scaled_as_the_training_set_is(chapter):
     torch.manual_seed(0)
     x_train, x_other = 5 + 3 * torch.randn(50, 8), torch.randn(7, 8)
     scaled = chapter.standardize(x_train, x_train)
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(8), atol=1e-6, rtol=0)
     torch.testing.assert_close(scaled.std(dim=0), torch.ones(8))
-    mean, deviation = x_train.mean(dim=0), x_train.std(dim=0)
-    torch.testing.assert_close(chapter.standardize(x_other, x_train), (x_other - mean) / deviation)
+    mean, std = x_train.mean(dim=0), x_train.std(dim=0)
+    torch.testing.assert_close(chapter.standardize(x_other, x_train), (x_other - mean) / std)
 
 
 def test_the_plain_model_is_one_linear_layer(chapter):
@@ -93,18 +104,16 @@ def test_the_deep_model_is_the_notes(chapter):
     torch.testing.assert_close(model(x), expected)
 
 
-def test_loss_and_optimizer(chapter):
-    model = chapter.PlainModel()
-    criterion, optimizer = chapter.loss_and_optimizer(model, lr=0.2)
-    scores, labels = torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.tensor([1, 0])
+def test_criterion_and_optimizer(ran):
+    logits, labels = torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.tensor([1, 0])
     expected = torch.tensor([1 / (1 + np.exp(-2)), 0.5]).log().mean().neg().float()
-    torch.testing.assert_close(criterion(scores, labels), expected)
-    assert optimizer.param_groups[0]["lr"] == 0.2
-    assert optimizer.param_groups[0]["params"] == list(model.parameters())
+    torch.testing.assert_close(ran.names.criterion(logits, labels), expected)
+    group = ran.names.optimizer.param_groups[0]
+    assert group["lr"] == 0.5 and group["params"] == list(ran.names.deep.parameters())
 
 
-def test_accuracy_is_the_share_of_right_answers(chapter):
-    def model(x):  # scores of "yes" above those of "no" where the first column is positive
+def test_accuracy_is_the_share_of_right_predictions(chapter):
+    def model(x):  # logits of "yes" above those of "no" where the first column is positive
         assert not torch.is_grad_enabled()
         return torch.stack([torch.zeros(len(x)), x[:, 0]], dim=1)
 
@@ -112,33 +121,26 @@ def test_accuracy_is_the_share_of_right_answers(chapter):
     assert chapter.accuracy(model, x, torch.tensor([1, 0, 0, 0, 0])) == pytest.approx(0.8)
 
 
-def test_the_figure(chapter):
-    history = {
-        "epoch": [1, 2],
-        "loss": [0.9, 0.5],
-        "training accuracy": [0.6, 0.8],
-        "held-out accuracy": [0.5, 0.7],
-    }
-    fig = chapter.draw({"one layer": history, "three layers": history}, 0.65, show=False)
-    left, right = fig.axes
-    assert [line.get_ydata().tolist() for line in left.lines] == [[0.9, 0.5]] * 2
-    assert [list(line.get_ydata()) for line in right.lines] == [
-        *([[0.6, 0.8], [0.5, 0.7]] * 2),
-        [0.65, 0.65],
-    ]
+def test_the_figure(ran):
+    left, right = ran.names.fig.axes
+    histories = ran.names.histories.values()
+    assert [list(line.get_ydata()) for line in left.lines] == [h["loss"] for h in histories]
+    *curves, baseline = right.lines
+    parts = ("training accuracy", "test accuracy")
+    assert [list(line.get_ydata()) for line in curves] == [h[p] for h in histories for p in parts]
+    assert baseline.get_ydata()[0] == ran.names.baseline
 
 
-def test_missing_data(chapter, fails, tmp_path, monkeypatch):
-    monkeypatch.setattr(chapter, "DATA", tmp_path)
-    assert "diabetes.csv" in fails(chapter.main, ["--output-dir", tmp_path])
+def test_missing_data(fails, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    assert "diabetes.csv" in fails(NAME, ["--output-dir", tmp_path])
 
 
-def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
-    message = fails(chapter.main, ["--lr", 1e38, "--output-dir", tmp_path], status=1)
+def test_too_high_a_learning_rate_diverges_in_words(fails, tmp_path):
+    message = fails(NAME, ["--lr", 1e38, "--output-dir", tmp_path], status=1)
     assert "lower --lr" in message
 
 
-def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
-    flags = ["--epochs", 500, "--output-dir", tmp_path]
-    interrupted(chapter.main, flags, epochs=3)
+def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, tmp_path):
+    interrupted(NAME, ["--epochs", 500, "--output-dir", tmp_path], epochs=3)
     assert (tmp_path / f"{NAME}.png").exists()

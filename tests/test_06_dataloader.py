@@ -1,11 +1,15 @@
-"""Chapter 6: a data set of one's own, batches, and training with them."""
+"""Chapter 6: a dataset of one's own, batches, and training with them."""
+
+import ast
+import copy
+import re
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from common.data import DATA
+from common import data
 
 NAME = "06_dataloader"
 CPU = torch.device("cpu")
@@ -39,140 +43,105 @@ def default_run(run_chapter, tmp_path_factory):
 def test_it_runs_as_its_docstring_says(default_run, last_lines, chapter):
     last_lines(chapter, default_run)
     for line in [
-        "768 samples; the first: inputs (8,), label (1,)",
-        "100 samples in batches of 10: 10 iterations, the last of 10",
-        "105 samples in batches of 10: 11 iterations, the last of 5",
-        "105 samples in batches of 10: 10 iterations, the last of 10, drop_last",
+        "768 samples; the first: features (8,), label (1,)",
+        "a batch: inputs (2, 8), labels (2, 1)",
+        f"100 samples, drop_last=False: 10 iterations, sizes {[10] * 10}",  # the notes' example
+        f"105 samples, drop_last=False: 11 iterations, sizes {[10] * 10 + [5]}",
+        f"105 samples, drop_last=True: 10 iterations, sizes {[10] * 10}",
+        "38,400 updates",
     ]:
-        assert f"   {line}\n" in default_run
+        assert f"\n{line}\n" in default_run
 
 
-def test_the_same_seed_gives_the_same_result(chapter, tmp_path):
-    flags = ["--epochs", "2", "--batch-size", "32", "--workers", "0", "--device", "cpu"]
+def test_shuffling_is_seeded(default_run):
+    orders = re.findall(r"seed (\d): epoch 1 (\[.*\]), epoch 2 (\[.*\])", default_run)
+    (zero, first, second), again, (one, *other) = orders
+    assert (zero, first, second) == again and one == "1" and [first, second] != other
+    assert first != second and sorted(ast.literal_eval(first)) == list(range(6))
+
+
+def test_the_full_batch_learns_more_at_a_higher_learning_rate(default_run):
+    low, high = (
+        part.split("epoch 100/100  loss ")[1][:6]
+        for part in re.split("full batch, l", default_run)[1:3]
+    )
+    assert float(high) < 0.5 < 0.6 < float(low)
+
+
+@pytest.fixture(scope="module")
+def quick(run, tmp_path_factory):
+    """quick(flags) runs the chapter on the CPU, with few updates."""
+
+    def quick(*flags):
+        cheap = ["--epochs", 2, "--batch-size", 100, "--device", "cpu"]
+        return run(NAME, *cheap, "--output-dir", tmp_path_factory.mktemp("outputs"), *flags)
+
+    return quick
+
+
+def test_the_same_seed_gives_the_same_result_with_workers_and_without(quick):
     runs = [
-        chapter.main([*flags, "--seed", seed, "--output-dir", str(tmp_path)])
-        for seed in ("3", "3", "4")
+        quick("--seed", seed, "--workers", workers).names
+        for seed, workers in [(3, 0), (3, 1), (4, 0)]
     ]
-    assert runs[0] == runs[1] != runs[2]
+    first, same, other = [(names.mini, names.full, names.losses) for names in runs]
+    assert first == same != other
 
 
-def test_a_data_set_of_any_number_of_columns(chapter, tmp_path):
+def test_a_dataset_of_any_number_of_columns(chapter, tmp_path):
     path = table(tmp_path / "a.csv", "# a,b,c\n1,5,0\n3,5,1\n\n5,5,1\n")
     dataset = chapter.MyDataset(path)
     assert len(dataset) == 3
     assert [dataset[i][1].tolist() for i in range(3)] == [[0], [1], [1]]
-    # (1, 3, 5) has mean 3 and deviation 2; a constant column tells nothing
+    # (1, 3, 5) has mean 3 and std 2; a constant column becomes 0
     assert [dataset[i][0].tolist() for i in range(3)] == [[-1, 0], [0, 0], [1, 0]]
 
 
 def test_the_diabetes_data(chapter):
-    dataset = chapter.MyDataset(DATA / "diabetes.csv")
-    xy = np.loadtxt(DATA / "diabetes.csv", delimiter=",", dtype=np.float32)
+    dataset = chapter.MyDataset(data.DATA / "diabetes.csv")
+    xy = np.loadtxt(data.DATA / "diabetes.csv", delimiter=",", dtype=np.float32)
     x, y = dataset[5]
     expected = (xy[5, :-1] - xy[:, :-1].mean(axis=0)) / xy[:, :-1].std(axis=0, ddof=1)
     np.testing.assert_allclose(x, expected, rtol=1e-3, atol=1e-4)
     assert y.shape == (1,) and y.item() == xy[5, -1]
 
 
-def test_a_loader_stacks_samples(chapter):
-    dataset = chapter.MyDataset(DATA / "diabetes.csv")
-    inputs, labels = next(iter(DataLoader(dataset, batch_size=4)))
-    assert inputs.shape == (4, 8) and labels.shape == (4, 1)
-    assert torch.equal(inputs[2], dataset[2][0])
+def test_the_workers_are_as_many_as_the_flag_says(quick):
+    shown = quick("--workers", 1).out
+    assert "num_workers=0: one epoch takes" in shown and "num_workers=1: one epoch" in shown
+    assert "num_workers=1" not in quick("--workers", 0).out
 
 
-def test_epoch_batch_iteration(chapter):
-    """The notes: 100 samples in batches of 10 make 10 iterations."""
-    assert chapter.batch_sizes(100, 10) == [10] * 10
-    assert chapter.batch_sizes(105, 10) == [10] * 10 + [5]
-    assert chapter.batch_sizes(105, 10, drop_last=True) == [10] * 10
+def test_the_notes_loader_and_loss_are_there(quick):
+    names = quick("--workers", 0, "--lr", 0.02).names
+    assert isinstance(names.train_loader.sampler, torch.utils.data.RandomSampler)
+    assert names.train_loader.batch_size == 100 and names.train_loader.dataset is names.dataset
+    assert type(names.criterion) is torch.nn.BCEWithLogitsLoss
+    assert list(names.full) == [0.02, 1.0]
+    x = torch.randn(5, 8)
+    first, last = (layer for layer in names.model if isinstance(layer, torch.nn.Linear))
+    hidden = torch.sigmoid(x @ first.weight.T + first.bias)  # (5, 16)
+    torch.testing.assert_close(names.model(x), hidden @ last.weight.T + last.bias)
 
 
-def test_shuffling_is_seeded(chapter):
-    first, second = chapter.shuffled(50, epochs=2, seed=3)
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert first != second and first != sorted(first)
-    assert chapter.shuffled(50, 2, seed=3) == [first, second]
-    assert chapter.shuffled(50, 1, seed=4) != [first]
+def test_both_trainings_start_from_the_same_network(quick):
+    """With batches as large as the data, and one learning rate, they are the same training."""
+    names = quick("--workers", 0, "--batch-size", 768, "--lr", 1).names
+    assert names.full[1.0]["loss"] == pytest.approx(names.mini["loss"], rel=1e-4)
 
 
-def test_seconds_per_epoch_asks_for_every_sample(chapter):
-    asked = []
-
-    class Dataset(torch.utils.data.Dataset):
-        def __len__(self):
-            return 7
-
-        def __getitem__(self, idx):
-            asked.append(idx)
-            return idx
-
-    assert 0 < chapter.seconds_per_epoch(Dataset(), batch_size=3, num_workers=0) < 10
-    assert sorted(asked) == list(range(7)) and asked != sorted(asked)
-
-
-class WhoAsks(torch.utils.data.Dataset):
-    """Each sample is the number of the worker that fetched it, -1 for none, left in a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, idx):
-        info = torch.utils.data.get_worker_info()
-        (self.path / str(-1 if info is None else info.id)).touch()
-        return idx
-
-
-@pytest.mark.parametrize("workers, asked", [(0, {"-1"}), (2, {"0", "1"})])
-def test_seconds_per_epoch_uses_as_many_workers_as_it_is_told(chapter, tmp_path, workers, asked):
-    chapter.seconds_per_epoch(WhoAsks(tmp_path), batch_size=2, num_workers=workers)
-    assert {path.name for path in tmp_path.iterdir()} == asked
-
-
-def test_the_demonstration_changes_nothing_of_the_training(chapter, tmp_path):
-    flags = ["--epochs", "1", "--batch-size", "100", "--device", "cpu", "--output-dir", tmp_path]
-    with_workers, without = (
-        chapter.main([str(flag) for flag in [*flags, "--workers", workers]]) for workers in (1, 0)
-    )
-    assert with_workers == without
-
-
-def test_the_training_is_shuffled(chapter, tmp_path, monkeypatch):
-    loaders = []
-    train = chapter.train
-    monkeypatch.setattr(chapter, "train", lambda *args: loaders.append(args[3]) or train(*args))
-    chapter.main(["--epochs", "1", "--workers", "0", "--output-dir", str(tmp_path)])
-    assert isinstance(loaders[0].sampler, torch.utils.data.RandomSampler)
-    assert loaders[0].batch_size == 2
-
-
-def test_cell_by_cell_no_worker_is_started_that_could_not_find_the_data_set(
-    chapter, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(chapter, "workers_can_start", lambda: False)
-    chapter.main(["--epochs", "1", "--batch-size", "100", "--output-dir", str(tmp_path)])
-    shown = capsys.readouterr().out
-    assert "num_workers is not shown" in shown and "num_workers=2" not in shown
-
-
-def test_the_model_takes_any_number_of_inputs(chapter):
-    model = chapter.make_model(3)
-    first, last = (layer for layer in model if isinstance(layer, torch.nn.Linear))
-    x = torch.randn(5, 3)
-    hidden = torch.sigmoid(x @ first.weight.T + first.bias)
-    torch.testing.assert_close(model(x), hidden @ last.weight.T + last.bias)
-    assert hidden.shape == (5, 16) and model(x).shape == (5, 1)
+def test_cell_by_cell_no_worker_is_started_that_could_not_find_the_dataset(quick, monkeypatch):
+    monkeypatch.setattr(data, "workers_can_start", lambda: False)
+    shown = quick().out
+    assert "not shown: in a notebook" in shown and "num_workers=2" not in shown
 
 
 def test_training_is_mini_batch_gradient_descent(chapter):
     torch.manual_seed(0)
-    data = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.rand(10, 1).round())
-    loader = DataLoader(data, batch_size=4)  # 4, 4 and a short one of 2
-    model, expected = chapter.make_model(3), chapter.make_model(3)
-    expected.load_state_dict(model.state_dict())
+    rows = torch.utils.data.TensorDataset(torch.randn(10, 3), torch.rand(10, 1).round())
+    loader = DataLoader(rows, batch_size=4)  # 4, 4 and a short one of 2
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Sigmoid(), torch.nn.Linear(4, 1))
+    expected = copy.deepcopy(model)
     criterion = torch.nn.BCEWithLogitsLoss()
     history, losses = chapter.train(
         model, criterion, torch.optim.SGD(model.parameters(), lr=0.5), loader, CPU, epochs=2
@@ -193,18 +162,14 @@ def test_training_is_mini_batch_gradient_descent(chapter):
         torch.testing.assert_close(parameter, other)
 
 
-def test_the_figure(chapter):
-    full = {"epoch": [1, 2], "loss": [0.9, 0.8]}
-    mini = {"epoch": [1, 2], "loss": [0.7, 0.5]}
-    fig = chapter.draw(full, mini, [0.8, 0.6, 0.4, 0.6], batch_size=5, show=False)
-    left, right = fig.axes
-    assert [list(line.get_ydata()) for line in left.lines] == [[0.9, 0.8], [0.7, 0.5]]
-    each, mean, _ = right.lines
-    assert list(each.get_ydata()) == [0.8, 0.6, 0.4, 0.6]
-    assert list(mean.get_xdata()) == [2, 4]
-    part = {"epoch": [1, 1.25], "loss": [0.7, 0.5]}  # stopped by Ctrl-C: 400 and 100 updates
-    fig = chapter.draw(full, part, [0.5] * 500, batch_size=5, show=False)
-    assert list(fig.axes[1].lines[1].get_xdata()) == [400, 500]
+def test_the_figure(quick):
+    names = quick("--workers", 0).names
+    left, right = names.fig.axes
+    curves = [names.mini, *names.full.values()]
+    assert [list(line.get_ydata()) for line in left.lines] == [one["loss"] for one in curves]
+    each, mean, *_ = right.lines
+    assert list(each.get_ydata()) == names.losses
+    assert list(mean.get_xdata()) == [8, 16]  # updates: 768 samples make 8 batches
 
 
 @pytest.mark.parametrize(
@@ -226,19 +191,19 @@ def test_the_figure(chapter):
         ("1,2,0\n3,4,2\n", "labels 0 and 1, got 2"),
     ],
 )
-def test_a_table_that_cannot_be_used(text, expected, chapter, tmp_path, fails):
+def test_a_table_that_cannot_be_used(text, expected, tmp_path, fails):
     path = table(tmp_path / "mine.csv", text)
-    message = fails(chapter.main, ["--csv", path, "--output-dir", tmp_path / "out"])
+    message = fails(NAME, ["--csv", path, "--output-dir", tmp_path / "out"])
     assert expected in message and str(path) in message
 
 
-def test_a_table_that_cannot_be_read(chapter, tmp_path, fails):
+def test_a_table_that_cannot_be_read(tmp_path, fails):
     path = tmp_path / "mine.csv"
     flags = ["--output-dir", tmp_path, "--csv"]
-    assert "No such file" in fails(chapter.main, [*flags, path])
+    assert "No such file" in fails(NAME, [*flags, path])
     path.write_bytes(b"\xff\xfe1\x00,\x000\x00")
-    assert "not text in UTF-8" in fails(chapter.main, [*flags, path])
-    assert str(tmp_path) in fails(chapter.main, [*flags, tmp_path])
+    assert "not text in UTF-8" in fails(NAME, [*flags, path])
+    assert str(tmp_path) in fails(NAME, [*flags, tmp_path])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -253,19 +218,18 @@ def test_a_table_in_chinese_where_the_system_knows_none(encoding, run_chapter, t
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_table_of_ones_own(chapter, tmp_path):
+def test_a_table_of_ones_own(quick, tmp_path):
     path = table(tmp_path / "mine.csv", "".join(f"{i % 7},{i % 2}\n" for i in range(40)))
-    flags = ["--epochs", "2", "--workers", "0", "--output-dir", str(tmp_path)]
-    full, mini = chapter.main(["--csv", str(path), *flags])
-    assert len(full["loss"]) == len(mini["loss"]) == 2
+    names = quick("--csv", path, "--workers", 0).names
+    assert len(names.dataset) == 40 and len(names.mini["loss"]) == 2
 
 
-def test_too_long_steps_diverge_in_words(chapter, fails, tmp_path):
+def test_too_high_a_learning_rate_diverges_in_words(fails, tmp_path):
     flags = ["--lr", 1e38, "--batch-size", 100, "--workers", 0, "--output-dir", tmp_path]
-    assert "lower --lr" in fails(chapter.main, flags, status=1)
+    assert "lower --lr" in fails(NAME, flags, status=1)
 
 
-def test_ctrl_c_ends_all_of_it_with_a_figure(chapter, interrupted, tmp_path):
+def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, tmp_path):
     flags = ["--epochs", 500, "--output-dir", tmp_path, "--workers", 0, "--batch-size", 100]
-    interrupted(chapter.main, flags, epochs=3)
+    interrupted(NAME, flags, epochs=3)
     assert (tmp_path / f"{NAME}.png").exists()
