@@ -51,22 +51,19 @@ def excepthook(kind: type, error: BaseException, trace) -> None:
     130. Any other error is ours, and keeps its traceback.
     """
     if isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.status)
-    if isinstance(error, KeyboardInterrupt | bdb.BdbQuit):
-        print("\nStopped.", file=sys.stderr)
-        raise SystemExit(STOPPED_BY_CTRL_C)
-    if isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
+        said, status = f"error: {error}", error.status
+    elif isinstance(error, KeyboardInterrupt | bdb.BdbQuit):
+        said, status = "\nStopped.", STOPPED_BY_CTRL_C
+    elif isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1)
-    if _is_too_large(error):
-        print(
-            f"error: more than memory can hold: {summary(error)}. "
-            "Choose smaller numbers, such as a smaller --batch-size.",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
-    sys.__excepthook__(kind, error, trace)
+    elif _is_too_large(error):
+        said = f"error: more than memory can hold: {summary(error)}. "
+        said, status = said + "Choose smaller numbers, such as a smaller --batch-size.", 2
+    else:
+        return sys.__excepthook__(kind, error, trace)
+    print(said, file=sys.stderr)
+    raise SystemExit(status)
 
 
 def _is_too_large(error: BaseException) -> bool:
@@ -88,10 +85,10 @@ class Parser(argparse.ArgumentParser):
     """argparse with an error of one line, not preceded by a screen of usage."""
 
     def error(self, message: str):
-        known = [flag for action in self._actions for flag in action.option_strings]
-        typed = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        known = [flag.strip("-") for action in self._actions for flag in action.option_strings]
+        typed = re.search(r"unrecognized arguments: --([\w-]+)", message)
         meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
-        hint = f"did you mean {meant[0]}?" if meant else "--help lists every flag"
+        hint = f"did you mean --{meant[0]}?" if meant else "--help lists every flag"
         raise UserError(f"{message} ({hint})")
 
 

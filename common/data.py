@@ -28,20 +28,14 @@ def mnist_root() -> Path:
     """
     from torchvision.datasets import MNIST  # a second of start-up, for those who need it
 
-    raw = DATA / "MNIST" / "raw"
-    archives = {raw / name: _read_archive(raw / name, md5) for name, md5 in MNIST.resources}
+    raw = Path("MNIST") / "raw"
+    archives = {raw / name: _read_archive(DATA / raw / name, md5) for name, md5 in MNIST.resources}
     try:
-        for path, content in archives.items():
-            _unpack(content, path.with_suffix(""))
-        return DATA
+        return _unpack(archives, DATA)
     except (UserError, OSError):  # a read-only copy of the project
         folder = tempfile.TemporaryDirectory(prefix="mnist-", ignore_cleanup_errors=True)
         atexit.register(folder.cleanup)
-        unpacked = Path(folder.name) / "MNIST" / "raw"
-        unpacked.mkdir(parents=True)
-        for path, content in archives.items():
-            _unpack(content, unpacked / path.stem)
-        return Path(folder.name)
+        return _unpack(archives, Path(folder.name))
 
 
 def _read_archive(path: Path, md5: str) -> bytes:
@@ -57,15 +51,17 @@ def _read_archive(path: Path, md5: str) -> bytes:
     return content
 
 
-def _unpack(archive: bytes, target: Path) -> None:
-    """Write the archive's content to `target`, unless it is there already and sound."""
-    checksum, size = struct.unpack("<II", archive[-8:])  # gzip's trailer, RFC 1952 section 2.3.1
-    if target.exists():
-        content = target.read_bytes()
-        if len(content) == size and zlib.crc32(content) == checksum:
-            return
-    with atomic_write(target) as temporary:
-        temporary.write_bytes(gzip.decompress(archive))
+def _unpack(archives: dict[Path, bytes], root: Path) -> Path:
+    """Write each archive's content below `root`, unless it is there already and sound."""
+    for path, archive in archives.items():
+        target = root / path.with_suffix("")
+        checksum, size = struct.unpack("<II", archive[-8:])  # gzip's trailer, RFC 1952, 2.3.1
+        content = target.read_bytes() if target.exists() else b""
+        if len(content) != size or zlib.crc32(content) != checksum:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(target) as temporary:
+                temporary.write_bytes(gzip.decompress(archive))
+    return root
 
 
 def check_table(path: Path) -> None:

@@ -68,14 +68,14 @@ def test_a_damaged_archive_is_named_with_the_way_to_get_it_back(damage, altered_
 
 
 def test_a_read_only_project_unpacks_elsewhere(altered_data, monkeypatch):
-    unpack = data._unpack
+    atomic_write = data.atomic_write
 
-    def refuse(archive, target):
-        if altered_data.root in target.parents:
+    def refuse(path):
+        if altered_data.root in path.parents:
             raise UserError("read-only file system")
-        unpack(archive, target)
+        return atomic_write(path)
 
-    monkeypatch.setattr(data, "_unpack", refuse)
+    monkeypatch.setattr(data, "atomic_write", refuse)
     root = data.mnist_root()
     assert root != altered_data.root
     assert len(torchvision.datasets.MNIST(root, train=False)) == 10_000

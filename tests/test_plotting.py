@@ -51,16 +51,8 @@ def test_a_notebook_shows_the_figure_without_being_asked(backend, tmp_path, monk
 
 def test_a_row_of_images():
     fig = plotting.figure(3, 1)
-    pictures = np.array([[[0, 1]], [[1, 0]]])
-    plotting.image_row(fig, pictures, ["a", "b"], ["black", "red"], "Two")
+    images = np.array([[[0, 1]], [[1, 0]]])
+    plotting.image_row(fig, images, ["a", "b"], ["black", "red"], "Two")
     assert [axes.get_title() for axes in fig.axes if axes.images] == ["a", "b"]
     assert fig.axes[1].images[0].get_array().tolist() == [[1, 0]]
     assert fig.axes[1].title.get_color() == "red"
-
-
-def test_the_confusion_matrix_shows_each_count_at_its_place():
-    fig = plotting.figure(3, 3)
-    axes = fig.subplots()
-    plotting.confusion(axes, np.array([[5, 1], [0, 7]]))
-    shown = {(text.get_position(), text.get_text()) for text in axes.texts}
-    assert shown == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "7")}  # x: predicted, y: true

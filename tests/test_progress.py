@@ -1,4 +1,4 @@
-"""common/progress.py: what a loop shows and remembers, and Ctrl-C."""
+"""common/progress.py: what a loop shows and records, and Ctrl-C."""
 
 import math
 import signal
@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
+from common import progress as progress_module
 from common.cli import UserError
-from common.progress import Progress, epochs_done, join, leave_if_stopped
+from common.progress import Progress, concatenate, epochs_done
 
 
 def run(epochs, batches, interrupt_at=None, losses=None):
@@ -24,7 +25,7 @@ def run(epochs, batches, interrupt_at=None, losses=None):
     return progress, seen
 
 
-def test_progress_goes_through_everything_and_remembers_it():
+def test_progress_goes_through_everything_and_records_it():
     progress, seen = run(epochs=3, batches=4)
     assert seen == [(epoch, i) for epoch in range(3) for i in range(4)]
     assert progress.history == {
@@ -43,6 +44,25 @@ def test_ctrl_c_ends_after_the_current_batch_and_keeps_the_part():
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.parametrize(
+    "unit, total, at, said",
+    [
+        ("epoch", 3, 6, ["1.5 of 3 epochs"]),
+        ("epoch", 1, 2, ["0.5 of 1 epoch"]),
+        ("epoch", 1, 4, []),  # in the last batch: nothing has been left out
+        ("iteration", 2000, 1234, ["1,234 of 2000 iterations"]),
+    ],
+)
+def test_what_ctrl_c_has_ended_is_kept_in_words(unit, total, at, said, monkeypatch):
+    monkeypatch.setattr(progress_module, "stopped", [])
+    per_epoch = 4 if unit == "epoch" else 1
+    with Progress(total, per_epoch, unit) as progress:
+        for i in progress.batches(range(1, per_epoch * total + 1)):
+            if i == at:
+                signal.raise_signal(signal.SIGINT)
+    assert progress_module.stopped == said
+
+
 def test_a_second_ctrl_c_stops_at_once():
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     try:
@@ -57,9 +77,9 @@ def test_a_line_per_epoch_where_the_output_is_no_terminal(capsys):
     run(epochs=3, batches=1)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
-        "   epoch 1/3  loss 1.0000  accuracy 0.5000",
-        "   epoch 2/3  loss 0.5000  accuracy 0.5000",
-        "   epoch 3/3  loss 0.3333  accuracy 0.5000",
+        "epoch 1/3  loss 1.0000  accuracy 0.5000",
+        "epoch 2/3  loss 0.5000  accuracy 0.5000",
+        "epoch 3/3  loss 0.3333  accuracy 0.5000",
     ]
     assert captured.err == ""
 
@@ -69,7 +89,7 @@ def test_without_batches_an_epoch_is_one_step(capsys):
         for _ in progress.epochs():
             progress.end_epoch(loss=1.0)
     assert progress.history == {"epoch": [1, 2], "loss": [1, 1]}
-    assert capsys.readouterr().out.splitlines()[-1] == "   epoch 2/2  loss 1.0000"
+    assert capsys.readouterr().out.splitlines()[-1] == "epoch 2/2  loss 1.0000"
 
 
 @pytest.mark.parametrize(
@@ -97,14 +117,6 @@ def test_a_loss_that_has_grown_is_pointed_out(losses, grown, capsys):
 
 def test_a_comparison_trains_for_as_many_whole_epochs():
     assert [epochs_done({"epoch": [1, last]}) for last in (0.2, 1.7, 3)] == [1, 1, 3]
-
-
-def test_a_short_history_ends_the_program_with_130(capsys):
-    leave_if_stopped({"epoch": [1, 2, 3]}, 3)
-    with pytest.raises(SystemExit) as exit_:
-        leave_if_stopped({"epoch": [1, 1.25]}, 3)
-    assert exit_.value.code == 130
-    assert "Stopped after 1.25 of 3 epochs" in capsys.readouterr().out
 
 
 def test_a_live_bar_on_a_terminal(monkeypatch, capsys):
@@ -150,21 +162,17 @@ def test_iterations_instead_of_epochs(capsys):
         progress.end_epoch(loss=0.5)
     assert progress.history == {"iteration": [4, 6], "loss": [1, 0.5]}
     assert capsys.readouterr().out.splitlines() == [
-        "   iteration 4/6  loss 1.0000",
-        "   iteration 6/6  loss 0.5000",
+        "iteration 4/6  loss 1.0000",
+        "iteration 6/6  loss 0.5000",
     ]
-    leave_if_stopped(progress.history, 6, "iteration")
-    with pytest.raises(SystemExit):
-        leave_if_stopped(progress.history, 2000, "iteration")
-    assert "Stopped after 6 of 2000 iterations" in capsys.readouterr().out
     with pytest.raises(UserError, match="in iteration 1:"), Progress(1, 1, "iteration") as progress:
         for _ in progress.batches([0]):
             pass
         progress.end_epoch(loss=math.nan)
 
 
-def test_join_counts_the_epochs_on():
+def test_concatenate_counts_the_epochs_on():
     first = {"epoch": [1, 1.5], "loss": [3, 2]}
     second = {"epoch": [1, 2], "loss": [1, 0]}
-    assert join(first, second) == {"epoch": [1, 1.5, 2.5, 3.5], "loss": [3, 2, 1, 0]}
-    assert join({}, second) == second
+    assert concatenate(first, second) == {"epoch": [1, 1.5, 2.5, 3.5], "loss": [3, 2, 1, 0]}
+    assert concatenate({}, second) == second
