@@ -1,35 +1,54 @@
-"""The chapters' cells, run one after the other as notebooks and editors do."""
+"""The chapters as pages: cell by cell as in a notebook, with --step, with -i, and imported."""
 
+import ast
+import os
 import re
+import subprocess
 import sys
 from types import ModuleType
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
+from common.chapter import load
 from common.cli import ROOT
 
+CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
+SOURCES = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in CHAPTERS}
 CHEAP = {
-    "01_linear_grid": "",
-    "02_autograd_linear": "--epochs 2",
-    "03_nn_linear": "--epochs 2",
-    "04_logistic": "--epochs 2",
-    "05_multilayer": "--epochs 2",
-    "06_dataloader": "--epochs 1 --batch-size 100",
-    "07_mnist_mlp": "--epochs 1 --batch-size 5000",
-    "08_mnist_fast": "--rungs 4 --rounds 1",
-    "09_small_llm": "--iterations 1 --size tiny --length 20 --text LICENSE",
-}
+    "01_linear_grid": {"epochs": 2},
+    "02_autograd_linear": {"epochs": 2},
+    "03_nn_linear": {"epochs": 2},
+    "04_logistic": {"epochs": 2},
+    "05_multilayer": {"epochs": 2},
+    "06_dataloader": {"epochs": 1, "batch_size": 100, "workers": 0},
+    "07_mnist_mlp": {"epochs": 1, "batch_size": 5000},
+    "08_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
+    "09_small_llm": {
+        "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
+    },
+}  # fmt: skip
 
 
-def cells(name: str) -> list[str]:
-    """The chapter's cells. In VS Code, what stands above the first mark belongs to none."""
-    source = (ROOT / f"{name}.py").read_text(encoding="utf-8")
-    return re.split(r"^# %%.*\n", source, flags=re.MULTILINE)[1:]
+def cells(name: str) -> list[tuple[str, str]]:
+    """Each cell's mark and content. In VS Code, what stands above the first mark is in no cell."""
+    _, *parts = re.split(r"^(# %%.*)\n", SOURCES[name], flags=re.MULTILINE)
+    return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize("name", CHEAP)
-def test_the_cells_run_in_order_and_show_the_figure_once(name, tmp_path, monkeypatch, capsys):
+def flags(name: str) -> list[str]:
+    """The cheap settings as a command line."""
+    words = {"max_iters": "--iterations", "rungs": "--rungs"}
+    given = []
+    for key, value in CHEAP[name].items():
+        values = [",".join(value)] if key == "rungs" else value if key == "text" else [value]
+        given += [words.get(key, f"--{key.replace('_', '-')}"), *map(str, values)]
+    return given
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_each_cell_shows_what_it_has_to_show(name, tmp_path, monkeypatch, capsys):
     """As in Jupyter: no __file__, another program's command line, figures below the cell."""
     notebook, shown = ModuleType("__main__"), []
     monkeypatch.setitem(sys.modules, "__main__", notebook)
@@ -37,12 +56,94 @@ def test_the_cells_run_in_order_and_show_the_figure_once(name, tmp_path, monkeyp
     monkeypatch.setenv("MPLBACKEND", "Agg")  # figures stay as they are made
     monkeypatch.setattr(plt, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
     monkeypatch.setattr(plt, "show", lambda: shown.append(len(plt.get_fignums())))
-    monkeypatch.chdir(ROOT)
-    *others, last = cells(name)
-    flags = [*CHEAP[name].split(), "--output-dir", str(tmp_path)]
-    assert last.endswith("\n    main()\n")
-    for cell in [*others, last.replace("\n    main()\n", f"\n    main({flags})\n")]:
-        exec(compile(cell, "<cell>", "exec"), vars(notebook))
-    assert capsys.readouterr().out.startswith(f"Chapter {int(name[:2])} ")
+    assert cells(name)[0][0] == "# %% [markdown]"
+    for mark, code in cells(name):
+        exec(compile(code, "<cell>", "exec"), vars(notebook))
+        if "args = chapter.begin" in code:
+            vars(notebook.args).update(CHEAP[name], output_dir=tmp_path)
+        elif "if MAIN:" in code:
+            assert capsys.readouterr().out.strip(), f"this cell is silent:\n{code}"
+        assert ("[markdown]" in mark) == (not ast.parse(code).body or code.startswith('"""'))
+        assert bool(shown) == (tmp_path / f"{name}.png").exists()
     assert shown == [1] and not plt.get_fignums()
-    assert (tmp_path / f"{name}.png").exists()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_step_shows_each_sections_prose_and_code_before_it_runs(name, run, tmp_path, monkeypatch):
+    """And waits for Enter: once for the docstring, and once for each section."""
+    entered, shown = [], []
+
+    def enter(prompt):
+        entered.append(sys.stdout.getvalue())
+
+    monkeypatch.setattr("builtins.input", enter)
+    monkeypatch.setattr(plt, "get_backend", lambda: "TkAgg")
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("COLUMNS", "110")
+    done = run(name, *flags(name), "--step", "--show", "--output-dir", tmp_path)
+    assert (done.status, done.err) == (0, "")
+    headings = re.findall(r"^# ## (.*)", SOURCES[name], re.MULTILINE)
+    assert re.findall(r"^(\d+)\. (.*)", done.out, re.MULTILINE) == [
+        (str(number), heading) for number, heading in enumerate(headings, start=1)
+    ]
+    assert len(entered) == 1 + len(headings)
+    assert len(shown) == 1 and len(shown[0]) == 1, "one figure, in a window"
+
+    said = re.sub(r"\s+", " ", done.out)
+    for definition in ast.walk(ast.parse(SOURCES[name])):
+        if isinstance(definition, ast.FunctionDef) and definition.name != "measure":
+            assert f"def {definition.name}(" in said
+    for _, prose in cells(name):
+        if re.match("# ## ", prose):
+            sentence = prose.replace("\n# ", " ").split(". ")[0].split("# ")[-1]
+            plain = re.match(r"[\w ,;:]*", sentence)[0]  # up to the first formula or bold word
+            assert plain[:60].strip() in said
+    assert "$" not in re.sub(r"'\$'|\$ python", "", said.replace(r"\$", "")), "a formula is raw"
+    assert "chapter.section()" not in said
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_importing_defines_and_runs_nothing(name, capsys):
+    random_state = torch.get_rng_state()
+    module = load(ROOT / f"{name}.py")
+    assert capsys.readouterr().out == ""
+    assert torch.equal(torch.get_rng_state(), random_state)
+    defined = set()
+    for node in ast.parse(SOURCES[name]).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif not isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.Expr):
+            assert ast.unparse(node).startswith("if MAIN:\n"), "it would run at import"
+    assert defined <= set(vars(module))
+    assert not {"args", "model", "history", "fig"} & set(vars(module))
+
+
+def test_python_i_leaves_the_names_to_play_with(tmp_path):
+    names = "x_data, y_data, model, criterion, optimizer, history, LinearModel, train"
+    flags = ["--epochs", "3", "--device", "cpu", "--output-dir", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-i", ROOT / "03_nn_linear.py", *flags],
+        input=f"print([type(name).__name__ for name in ({names})])\nmodel(x_data).shape\n",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (
+        "['Tensor', 'Tensor', 'LinearModel', 'MSELoss', 'SGD', 'dict', 'type', 'function']\n"
+        "torch.Size([3, 1])\n"
+    ) in done.stdout
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_section_is_a_heading_prose_code_and_what_it_shows(name):
+    """Two to six sentences, give or take; under them functions, and lines that use them."""
+    tree = ast.parse(SOURCES[name])
+    assert "main" not in {getattr(node, "name", None) for node in tree.body}
+    sections = re.split(r"^# ## .*\n", SOURCES[name], flags=re.MULTILINE)[1:]
+    assert len(sections) >= 6
+    for section in sections:
+        prose = section.split("\n# %%")[0]
+        sentences = re.findall(r"[.:?!]\**[)\"]?(?=\s|$)", prose)
+        assert 1 <= len(sentences) <= 12, prose
+        assert "if MAIN:\n    chapter.section()\n" in section
