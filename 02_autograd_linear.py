@@ -31,8 +31,8 @@ from common.progress import History, Progress, epochs_done
 # ## Tensors · torch重要的数据类型——Tensor
 #
 # A **tensor** is torch's array: a scalar, a vector, a matrix, or an array with more dimensions. It
-# has a shape, a type of numbers (`dtype`, float32 unless said otherwise) and a device on which it
-# lies and is computed with (`--device` chooses one; chapter 7 comes back to it).
+# has a shape, a type of numbers (`dtype`; Python's floats become float32), and a **device**, the
+# processor that stores it and computes with it (`--device` chooses one; see chapter 7).
 
 # %%
 if MAIN:

@@ -127,9 +127,8 @@ if MAIN:
 # %%
 def transform_once(dataset: torchvision.datasets.MNIST) -> TensorDataset:
     """Every image transformed, for all epochs: images (N, 1, 28, 28) and labels (N,)."""
-    normalize = dataset.transform.transforms[1]
     images = dataset.data.unsqueeze(1).float().div_(255)  # as ToTensor: (N, 1, 28, 28)
-    images = transforms.functional.normalize(images, normalize.mean, normalize.std, inplace=True)
+    images.sub_(0.1307).div_(0.3081)  # as Normalize
     if not torch.equal(images[0], dataset[0][0]):
         raise cli.UserError("transform has been changed; change transform_once in the same way.")
     return TensorDataset(images, dataset.targets)
@@ -357,7 +356,7 @@ if MAIN:
     if args.resume:
         history = training.load_checkpoint(checkpoint, model, optimizer)
         optimizer.param_groups[0]["lr"] = args.lr  # not the checkpoint's
-        print(f"trained for {history['epoch'][-1]:.4g} epochs so far")
+        print(f"epochs trained so far: {history['epoch'][-1]:.4g}")
     new = train(model, criterion, optimizer, train_loader, device, args.epochs, measure)
     history = concatenate(history, new)
     training.save_checkpoint(checkpoint, model, optimizer, history)
@@ -383,9 +382,9 @@ if MAIN:
 # A network expects inputs like those that it was trained on. `digits.read`, from common/digits.py,
 # brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
 # mass in 28 × 28), and `transform` does the rest. The probability that softmax gives is no
-# guarantee. A model is **calibrated** if it is right about 90 % of the images to which it gives 90
-# %, and nothing in the training sees to that. This network becomes overconfident as training goes
-# on: it makes more mistakes than its own probabilities let one expect.
+# guarantee. A model is **calibrated** if, of the images to which it gives a probability of 90 %,
+# it classifies 90 % correctly. Training doesn't ensure that. This network becomes
+# **overconfident** as training goes on: it makes more mistakes than its probabilities predict.
 
 
 # %%
@@ -402,7 +401,7 @@ def predict_files(args: argparse.Namespace) -> torch.Tensor:
     checkpoint = args.output_dir / "07_mnist_mlp.pt"
     history = training.load_checkpoint(checkpoint, model)
     epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
-    print(f"{cli.display_path(checkpoint)}: {epochs:.4g} epochs, test accuracy {accuracy:.4f}")
+    print(f"{cli.display_path(checkpoint)}: epochs trained {epochs:.4g}, test accuracy {accuracy:.4f}")
     paths = cli.expand(args.predict)
     images = torch.stack([transform(digits.read(path)) for path in paths])  # (N, 1, 28, 28)
     probabilities = predict(model, images.to(args.device)).cpu()
@@ -445,7 +444,7 @@ if MAIN:
     counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
     mistakes = counts * (1 - torch.eye(10))
     axes = matrix.subplots()
-    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
+    axes.imshow(mistakes.numpy(), cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
     for true, other in counts.nonzero().tolist():
         style = {"color": plotting.GREY if true == other else "black", "fontsize": 8}
         axes.text(other, true, counts[true, other].item(), ha="center", va="center", **style)
