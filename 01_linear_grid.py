@@ -30,9 +30,9 @@ from common.progress import History, Progress
 # %% [markdown]
 # ## The data
 #
-# Three points on the line $y = 2x$. `np.array` makes an array of a list, and `np.column_stack` puts
-# one-dimensional arrays side by side as the columns of a matrix: each row is then a **sample**, an
-# input $x$ with its **label** $y$.
+# Three points on the line $y = 2x$. `np.array` turns a list into an array, and `np.column_stack`
+# puts one-dimensional arrays side by side as the columns of a matrix: each row is then a
+# **sample**, an input $x$ with its **label** $y$.
 
 # %%
 if MAIN:
@@ -100,10 +100,11 @@ if MAIN:
 # %% [markdown]
 # ## Broadcasting
 #
-# NumPy computes with whole arrays. Where two shapes differ, **broadcasting** repeats an axis of
-# length 1 as often as the other array needs: (3,) with (100, 1) gives (100, 3), every sample with
-# every weight. `ws[:, np.newaxis]` adds the axis. The same computation without Python's loops is
-# shorter, and on large arrays many times faster; torch follows the same rules.
+# NumPy computes with whole arrays. Where two shapes differ, **broadcasting** first puts axes of
+# length 1 before the shorter one, then repeats axes of length 1 as often as the other array needs:
+# (3,) counts as (1, 3), and with (100, 1) it gives (100, 3), every sample with every weight.
+# `ws[:, np.newaxis]` adds the axis. The same computation without Python's loops is shorter, and on
+# large arrays many times faster; torch follows the same rules.
 
 
 # %%
@@ -118,9 +119,8 @@ def grid_search_by_broadcasting(
 if MAIN:
     chapter.section()
     broadcast = grid_search_by_broadcasting(x_data, y_data, ws)
-    print(
-        f"{x_data.shape} with {ws[:, np.newaxis].shape} gives {(ws[:, np.newaxis] * x_data).shape}"
-    )
+    y_pred = forward(x_data, ws[:, np.newaxis])
+    print(f"{x_data.shape} with {ws[:, np.newaxis].shape} gives {y_pred.shape}")
     print(f"largest difference from the loops: {np.abs(broadcast - mse_list).max():.1e}")
 
 # %% [markdown]
@@ -165,7 +165,7 @@ if MAIN:
 # is $2 (w - 2)$ times the mean of $x^2$, which is 14/3. So every step multiplies the distance
 # $w - 2$ by $1 - 2 \cdot lr \cdot 14/3$. That factor lies between -1 and 1 as long as $lr < 3/14$,
 # about 0.214: below, gradient descent **converges**; above, every step leads further away, it
-# **diverges**.
+# **diverges**. A negative factor means that each step overshoots to the other side of 2.
 
 # %%
 if MAIN:
@@ -180,11 +180,11 @@ if MAIN:
 # %% [markdown]
 # ## A line with a bias, and why grids don't scale
 #
-# A line that need not go through the origin has a second parameter, the **bias**:
-# $\hat y = w x + b$. The error is now a surface over $w$ and $b$, a long valley. A grid with 100
-# values per parameter takes 100 evaluations for one parameter, 10,000 for two, and $100^P$ for $P$;
-# the network of chapter 7 has 575,050. Gradient descent needs one gradient per step, however many
-# there are.
+# A line that need not go through the origin has a second parameter, the **bias** $b$:
+# $\hat y = w x + b$. The error is now a surface over $w$ and $b$, a long valley, here for the three
+# points moved up to $y = 2x + 1$. A grid with 100 values per parameter takes 100 evaluations for
+# one parameter, 10,000 for two, and $100^P$ for $P$; the network of chapter 7 has 575,050. Gradient
+# descent needs one gradient per step, whatever the number of parameters.
 
 
 # %%
@@ -202,13 +202,14 @@ if MAIN:
     surface = error_surface(x_data, y_data + 1, ws, bs)  # of y = 2x + 1
     b_index, w_index = np.unravel_index(surface.argmin(), surface.shape)
     best_w, best_b = ws[w_index], bs[b_index]
-    print(f"{surface.size:,} pairs, the lowest MSE at w = {best_w:.1f}, b = {best_b:.1f}")
+    print(f"{len(ws)} x {len(bs)} = {surface.size:,} pairs, ", end="")
+    print(f"the lowest MSE at w = {best_w:.1f}, b = {best_b:.1f}")
 
 # %% [markdown]
 # ## Results
 #
-# Grid search finds the best of the weights that it tries. Gradient descent gets as near to the
-# minimum as it is given time: every step shortens the distance by the same factor.
+# Grid search finds the best of the weights that it tries. The longer gradient descent runs, the
+# nearer it gets to the minimum: every step shortens the distance by the same factor.
 
 # %% tags=["hide-input"]
 if MAIN:

@@ -65,8 +65,8 @@ if MAIN:
 # derived by hand, $2 x (w x - y)$, and the update is still ours. Here $w$ changes after every
 # single sample: this is **stochastic gradient descent** (SGD), whose steps follow the gradient of
 # one sample, not of all (it usually shuffles the samples, too; chapter 6 does).
-# `with torch.no_grad()` keeps the update out of the graph, and `zero_()` empties the gradient
-# before the next one is added to it.
+# `with torch.no_grad()` keeps the update out of the graph, and `zero_()` sets the gradient
+# to zero before the next one is added to it. The loss of an epoch is added up while $w$ changes.
 
 
 # %%
@@ -112,8 +112,9 @@ if MAIN:
 #
 # The other way adds up the losses of all samples first. `l_sum` is a tensor whose graph holds every
 # sample, so one `backward()` gives the gradient of the sum, and there is one update per epoch. It
-# is exact for the whole data, and the same whatever the order of the samples. The noisy steps of
-# SGD are cheaper, three for the price of one here, thousands with large datasets.
+# does not depend on the order of the samples. The gradient of a sum of $N$ losses is $N$ times that
+# of their mean, so at chapter 1's learning rate a step is three times as long as there. For about
+# the same work SGD makes $N$ updates: three here, thousands with a large dataset.
 
 
 # %%
@@ -144,11 +145,12 @@ if MAIN:
 # %% [markdown]
 # ## The computation graph · 计算图在前向传播过程中自动构建
 #
-# The forward pass builds the **computation graph**: every result remembers, in `grad_fn`, the
-# operation it came from, and that one its inputs. `backward()` walks this graph from the loss to
-# the **leaves**, the tensors that were created with `requires_grad=True`, and multiplies the
-# derivatives on the way: the **chain rule**. Then the graph is freed; the next forward pass builds
-# a new one.
+# The forward pass builds the **computation graph**: every result stores in `grad_fn` the operation
+# that made it, and each operation points to the ones that made its inputs. `backward()` walks this
+# graph from the loss to the **leaves**, the tensors that were created with `requires_grad=True`,
+# and multiplies the derivatives on the way: the **chain rule**. The leaf $w$ appears in the tree as
+# `AccumulateGrad`, which adds to `w.grad`. Then the graph is freed; the next forward pass builds a
+# new one.
 
 
 # %%
@@ -186,10 +188,10 @@ if MAIN:
 # %% [markdown]
 # ## Updates stay outside the graph
 #
-# An update is no part of the model, so no gradient should flow through it. Torch refuses one case
+# An update is not part of the model, so no gradient should flow through it. Torch refuses one case
 # of getting it wrong: changing a leaf in place outside `no_grad`. The other, `a = a - lr * a.grad`,
-# raises nothing. It makes `a` the name of a new tensor, the result of a computation and no leaf,
-# and the next `backward()` leaves its `.grad` empty.
+# raises nothing. It makes `a` the name of a new tensor, the result of a computation and not a
+# leaf, and the next `backward()` leaves its `.grad` at `None`.
 
 # %%
 if MAIN:
@@ -226,19 +228,18 @@ if MAIN:
         unwatched.mul_(10)
         try:
             y.backward()
-            print(
-                f"changed through a.{through + ':':9} a.grad is {a.grad.item():g}, and no warning"
-            )
+            said = f"a.grad is {a.grad.item():g}, and no warning"
         except RuntimeError as error:
-            print(f"changed through a.{through + ':':9} {str(error).split(':')[0]}")
+            said = str(error).split(":")[0]
+        print(f"changed through a.{through + ':':9} {said}")
 
 # %% [markdown]
-# ## A scalar calls backward · 标量
+# ## backward() needs a scalar · 标量
 #
-# A gradient belongs to a single number, so a loss is a **scalar** (or a tensor with one element, as
-# above). For a vector $y$, `backward` needs to know what to differentiate: `gradient=` gives a
-# weight to each component, and the result is the gradient of their weighted sum, the
-# vector-Jacobian product. With all weights 1, that is `y.sum().backward()`.
+# Only a single number has a gradient, so a loss is a **scalar** (or a tensor with one element, as
+# above). For a vector $y$, `backward` has to be told what to differentiate: `gradient=v` weights
+# the components, and the result is the gradient of $\sum_i v_i y_i$, the **vector-Jacobian
+# product**. With all $v_i = 1$, that is `y.sum().backward()`.
 
 # %%
 if MAIN:
@@ -254,7 +255,7 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# Both ways reach $w = 2$. SGD makes three steps per epoch, each against the gradient of another
+# Both ways reach $w = 2$. SGD makes three steps per epoch, each against the gradient of a different
 # sample; full-batch gradient descent makes one, against their sum.
 
 # %% tags=["hide-input"]

@@ -47,7 +47,7 @@ if MAIN:
 # the **forward pass**: it computes the prediction $\hat y = w x + b$. `nn.Linear(1, 1)` has one
 # input and one output, owns the weight $w$ and the **bias** $b$, and starts them at random values.
 # Calling `model(x)` runs `forward`, which is why that name is fixed. `nn.Module` finds every
-# **parameter**, the numbers that training may change, and knows each by name.
+# **parameter**, a tensor that training may change, and knows it by name.
 
 
 # %%
@@ -96,9 +96,9 @@ if MAIN:
 #
 # Each epoch makes five calls: the forward pass, the loss, `zero_grad()`, `backward()`, `step()`.
 # `backward()` is **backpropagation**: it adds the gradient of the loss to each parameter's `.grad`,
-# which is why `zero_grad()` has to empty it first. All three samples go into every update: this is
+# which is why `zero_grad()` has to clear it first. All three samples go into every update: this is
 # **full-batch** gradient descent. `Progress`, from common/progress.py, shows the bar and records
-# the values; it is no part of the training.
+# the values; it is not part of the training.
 
 
 # %%
@@ -133,11 +133,12 @@ if MAIN:
 # %% [markdown]
 # ## The exact solution
 #
-# Linear regression is one of the few models whose best parameters can be computed without training:
-# `torch.linalg.lstsq` solves the **least squares** problem by a QR factorization. It is a check on
-# gradient descent, which after 100 epochs is close, but not there: the loss falls fast along the
-# steep direction of its surface, and slowly along the flat valley in which $w$ and $b$ make up for
-# each other (chapter 1 draws it).
+# Linear regression is one of the few models whose best parameters have a closed form. With the
+# matrix $X$ whose columns are $x$ and, for the bias, 1, the **least squares** problem is to
+# minimize $\|X (w, b)^T - y\|^2$; `torch.linalg.lstsq` solves it by a QR factorization. It is a
+# check on gradient descent, which after 100 epochs is close, but not there: the loss falls fast
+# along the steep direction of its surface, and slowly along the flat valley in which $w$ and $b$
+# compensate for each other (chapter 1 draws it).
 
 
 # %%
@@ -160,8 +161,8 @@ if MAIN:
 # `torch.optim` has many. All are used alike, so trying another one means changing one line. Here
 # each trains the same model from the same start, with its own default learning rate. This shows how
 # they behave, and is no ranking: the defaults differ a thousandfold (SGD 0.001, Adadelta 1.0), each
-# would have to be tuned, and LBFGS computes the loss up to 20 times in one step, for which it is
-# given a `closure`, a function that does so.
+# would have to be tuned, and LBFGS computes the loss up to 20 times in one step. For that, `step`
+# is given a `closure`, a function that computes loss and gradients; the others call it once.
 
 # %%
 OPTIMIZERS = [
@@ -245,8 +246,8 @@ if MAIN:
 
 # %%
 if MAIN:
-    x_test = torch.tensor([[4.0]], device=args.device)
+    x_new = torch.tensor([[4.0]], device=args.device)
     with torch.no_grad():
-        y_test = model(x_test)
-    print(f"Prediction for x = 4: {y_test.item():.4f}")
+        y_new = model(x_new)
+    print(f"Prediction for x = 4: {y_new.item():.4f}")
     chapter.end()

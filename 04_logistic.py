@@ -98,10 +98,12 @@ if MAIN:
 # %% [markdown]
 # ## Binary cross-entropy · 二元交叉熵损失函数
 #
-# A probability $p$ is judged by the negative log-likelihood of what was true, the **binary
-# cross-entropy** (BCE): $-[y \log p + (1 - y) \log(1 - p)]$. One of the two terms is always 0. The
-# loss is 0 for a certain and right prediction, $\log 2 = 0.69$ at $p = 0.5$, and grows without
-# limit as the truth gets the probability 0.
+# The loss is the negative logarithm of the probability that the model gave to the true class, the
+# **negative log-likelihood**. With two classes it is called **binary cross-entropy** (BCE):
+# $-[y \log p + (1 - y) \log(1 - p)]$, where $p$ is the probability of class 1 and one of the two
+# terms is always 0. It is 0 for a certain and right prediction, $\log 2 = 0.69$ at $p = 0.5$, and
+# grows without limit as the probability of the true class goes to 0. With the natural logarithm,
+# its unit is the **nat**.
 
 # %%
 if MAIN:
@@ -117,10 +119,11 @@ if MAIN:
 #
 # The loop is chapter 3's, from common/training.py. Where $z = 0$ the probability is 0.5: this is
 # the **decision boundary**, at $x = -b / w$. Here the two classes can be separated without a
-# mistake: 1 and 2 hours failed, 3 hours passed. For such data the loss has no minimum. A larger
-# $w$, that is, a steeper curve, always makes it smaller, so $w$ grows as long as training goes on
-# and the boundary moves with it, towards the middle: 2.42 after 1,000 epochs, 2.48 after 100,000.
-# What is printed is merely where the training ended.
+# mistake: 1 and 2 hours failed, 3 hours passed. For such data the loss has no minimum: once the
+# boundary lies between 2 and 3, doubling $w$ and $b$ makes the curve steeper and the loss smaller.
+# So $w$ grows as long as training goes on, and the boundary moves towards the middle of the gap,
+# 2.5: 2.42 after 1,000 epochs, 2.48 after 100,000. What is printed is merely where the training
+# ended.
 
 
 # %%
@@ -139,11 +142,12 @@ if MAIN:
 # %% [markdown]
 # ## Logits in the loss: BCEWithLogitsLoss
 #
-# Floats just below 1 are about $10^{-7}$ apart, so the sigmoid of a logit of 20 is rounded to 1,
-# and $\log(1 - p)$ would be $\log 0$. `BCEWithLogitsLoss` takes the logit itself and never forms
-# the probability. For moderate logits the loss is the same. But with the logit 200 where $y = 0$ is
-# true, sigmoid and `BCELoss`, which cuts logarithms off at -100, give the loss 100 and the gradient
-# 0: the model can't learn from its worst mistake. The exact gradient is $\sigma(z) - y = 1$.
+# Floats just below 1 are $2^{-24} \approx 6 \cdot 10^{-8}$ apart, so the sigmoid of a logit of 20
+# is rounded to 1, and $\log(1 - p)$ would be $\log 0$. `BCEWithLogitsLoss` never forms the
+# probability: from the logit it computes $\max(z, 0) - y z + \log(1 + e^{-|z|})$, which is the same
+# loss. But with logit 200 and label $y = 0$, sigmoid and `BCELoss`, which cuts logarithms off at
+# -100, give the loss 100 and the gradient 0: the model can't learn from its worst mistake. The
+# exact loss is 200, and the exact gradient $\sigma(z) - y = 1$.
 
 
 # %%
@@ -167,8 +171,9 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# The curve of the probability between the three points, with the decision boundary; and above it
-# ten images of MNIST, whose ten classes take chapter 7's softmax instead of a sigmoid.
+# Above, ten images of MNIST, whose ten classes need chapter 7's softmax instead of a sigmoid.
+# Below, the predicted probability of passing over the hours of study, with the three data points
+# and the decision boundary, and the training loss.
 
 # %% tags=["hide-input"]
 if MAIN:

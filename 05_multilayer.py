@@ -40,8 +40,9 @@ from common.progress import epochs_done
 #
 # With eight **features** per sample instead of one, only the layer's sizes change: `Linear(8, 2)`
 # has eight inputs and two outputs, a weight matrix of shape (2, 8) and two biases. The two outputs
-# are the logits of the classes "no" and "yes"; the higher one is the prediction. This model is
-# linear: a single layer, logistic regression with eight features.
+# are the logits of the classes "no" and "yes"; the higher one is the prediction. Only their
+# difference counts, $p_{yes} = \sigma(z_{yes} - z_{no})$ (chapter 7's softmax for two classes), so
+# this single linear layer is logistic regression with eight features.
 
 
 # %%
@@ -112,10 +113,10 @@ if MAIN:
 #
 # `np.loadtxt` reads the table: a row per woman, the label in the last column. `torch.from_numpy`
 # makes a tensor that shares its memory with the array. For labels of shape (N, 1), either take the
-# last column and add a dimension with `unsqueeze(1)`, or index with a list, `[-1]`, which keeps it.
-# The two differ in one point: a slice is a **view** of the same memory, and a list of columns makes
-# a copy. In this table a zero in glucose, blood pressure, skin thickness, insulin or BMI means "not
-# measured"; the models here are not told.
+# last column and add a dimension with `unsqueeze(1)`, or index with a list, `xy[:, [-1]]`, which
+# keeps the dimension. The two differ in one point: a slice is a **view** of the same memory, and a
+# list of columns makes a copy. In this table a zero in glucose, blood pressure, skin thickness,
+# insulin or BMI is a **missing value**: it was not measured. The models here are not told.
 
 # %%
 if MAIN:
@@ -127,21 +128,21 @@ if MAIN:
     y_copy = torch.from_numpy(xy[:, [-1]])  # (768, 1)
     print(f"xy {xy.shape}, x_data {tuple(x_data.shape)}, y_data {tuple(y_data.shape)}")
     xy[0, -1] = 99
-    print(
-        f"with 99 in the table: y_data[0] = {y_data[0].item():g}, y_copy[0] = {y_copy[0].item():g}"
-    )
+    print(f"with 99 in the table: y_data[0] = {y_data[0].item():g},", end=" ")
+    print(f"y_copy[0] = {y_copy[0].item():g}")
     xy[0, -1] = y_copy[0]
-    print(f"not measured, per column: {(x_data[:, 1:6] == 0).sum(dim=0).tolist()}")
+    zeros = (x_data[:, 1:6] == 0).sum(dim=0).tolist()
+    print(f"zeros in glucose, blood pressure, skin thickness, insulin, BMI: {zeros}")
 
 # %% [markdown]
 # ## Training set and test set
 #
-# What counts is **generalization**: how well a model predicts women it has never seen. So the data
-# is split. The model is trained on the **training set**; the **test set** is only for the final
-# report. If you compare settings (layers, learning rate, epochs), choose among them on a third
-# part, the **validation set**: a number that was used to choose is too good to report. Here nothing
-# is chosen, so there is none (chapter 9 has one). The features are then **standardized**,
-# $(x - mean) / std$, because their scales differ: glucose is around 120, pedigree around 0.5. Mean
+# What counts is **generalization**: how well a model predicts for women it has never seen. So it is
+# trained on the **training set**, and the **test set** is only for the final report. To choose
+# among settings (layers, learning rate, epochs), use a third part, the **validation set**: a number
+# that was used to choose is too good to report. Here nothing is chosen, so there is none (chapter 9
+# has one). The features are then **standardized**, $(x - mean) / std$: glucose is around 120, the
+# pedigree function (diabetes in the family) around 0.5, and one learning rate must suit both. Mean
 # and standard deviation come from the training set alone, or information about the test set would
 # **leak** into the training.
 
@@ -164,10 +165,8 @@ if MAIN:
     x_train = standardize(xy_train[:, :-1], xy_train[:, :-1]).to(args.device)  # (614, 8)
     x_test = standardize(xy_test[:, :-1], xy_train[:, :-1]).to(args.device)  # (154, 8)
     print(f"training set {tuple(x_train.shape)}, test set {tuple(x_test.shape)}")
-    print(
-        f"glucose: mean {xy_train[:, 1].mean():.1f} mg/dl, std {xy_train[:, 1].std():.1f};", end=" "
-    )
-    print(f"standardized: mean {x_train[:, 1].mean().abs():.1f}, std {x_train[:, 1].std():.1f}")
+    for name, x in [("mg/dl", xy_train[:, 1]), ("standardized", x_train[:, 1])]:
+        print(f"glucose, {name + ':':13} mean {x.mean().abs():5.1f}, std {x.std():4.1f}")
 
 # %% [markdown]
 # ## A loss for two logits
@@ -183,15 +182,13 @@ if MAIN:
     y_train = xy_train[:, -1].long().to(args.device)  # (614,)
     y_test = xy_test[:, -1].long().to(args.device)  # (154,)
     criterion = torch.nn.CrossEntropyLoss()
-    print(
-        f"CrossEntropyLoss, labels {tuple(y_train.shape)}: {criterion(plain(x_train), y_train):.4f}"
-    )
+    loss = criterion(plain(x_train), y_train)
+    print(f"CrossEntropyLoss, labels {tuple(y_train.shape)}: {loss.item():.4f}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.nn.MSELoss()(plain(x_train), y_train[:, None].float())
-    print(
-        f"MSELoss, labels {tuple(y_train[:, None].shape)}: {str(caught[0].message).split('. ')[0]}"
-    )
+    warning = str(caught[0].message).split(". ")[0]
+    print(f"MSELoss, labels {tuple(y_train[:, None].shape)}: {warning}")
 
 # %% [markdown]
 # ## Training
@@ -227,13 +224,14 @@ if MAIN:
         epochs = epochs_done(histories[name])  # after Ctrl-C, as many for the second
 
 # %% [markdown]
-# ## How sure is an accuracy?
+# ## How precise is an accuracy?
 #
 # A number alone says little. Compare it with a **baseline**: the majority-class baseline always
-# says "no". And ask how much chance there is in it: an accuracy $p$ measured on $n$ samples has the
-# **standard error** $\sqrt{p (1 - p) / n}$. Two results that differ by less than that are no
-# measurable difference. Here the two models differ by a few women out of 154: the hidden layers
-# gain nothing that this test set could show.
+# says "no". And another test set would give another number: an accuracy $p$ measured on $n$ samples
+# has the **standard error** $\sqrt{p (1 - p) / n}$, and is within two of them of the true accuracy
+# about 95 % of the time. Two models tested on the same samples differ only where one is right and
+# the other wrong. Here their counts of right predictions differ by so few that chance alone could
+# explain it: the hidden layers gain nothing that this test set could show.
 
 # %%
 if MAIN:
@@ -242,12 +240,12 @@ if MAIN:
     p, n = histories["one layer"]["test accuracy"][-1], len(y_test)
     standard_error = math.sqrt(p * (1 - p) / n)
     differ = round(n * abs(p - histories["three layers"]["test accuracy"][-1]))
-    print(f"one layer: {p:.4f} ± {standard_error:.4f}; the models differ by {differ} of {n} women")
+    print(f"one layer: {p:.4f} ± {standard_error:.4f}; right predictions differ by {differ} of {n}")
 
 # %% [markdown]
 # ## Results
 #
-# The deep network's training loss is lower in the end; on the test set nothing of that remains.
+# The deep network's training loss is lower in the end; on the test set this advantage is gone.
 
 # %% tags=["hide-input"]
 if MAIN:

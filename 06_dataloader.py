@@ -12,7 +12,7 @@ which all larger networks are trained. You will write a `Dataset` for a table of
 The last lines of a run:
 
     Figure:     outputs/06_dataloader.png
-    Loss of epoch 100: full batch 0.6…, batches of 2 0.4…
+    Training loss of epoch 100 at learning rate 0.01: full batch 0.6…; batches of 2: 0.4…
 """
 
 # %%
@@ -121,9 +121,9 @@ if MAIN:
 #
 # With `num_workers=2` two processes fetch batches in advance. That helps where fetching is slow:
 # decoding images, reading files. This table lies in memory, so starting the processes costs more
-# than they save. Where they are not forked (Windows, macOS, Linux from Python 3.14 on) each imports
-# the script anew, and `if __name__ == '__main__':` keeps it from training there, too. In these
-# scripts that is `MAIN`.
+# than they save. Where a worker is not a copy (a **fork**) of the running process (on Windows,
+# macOS, and Linux from Python 3.14 on), it imports the script anew, and
+# `if __name__ == '__main__':` keeps it from training as well. In these scripts that is `MAIN`.
 
 # %%
 if MAIN:
@@ -142,8 +142,9 @@ if MAIN:
 # Two nested loops: epochs outside, batches inside; `enumerate` counts the batches. Each update
 # follows the gradient of its batch, an estimate of the gradient of all the data: **mini-batch**
 # SGD. The batch's loss is a mean, so for the mean of the epoch it is multiplied by the size of the
-# batch. The network has one hidden layer of 16 units; `nn.Sequential` runs its layers one after the
-# other and brings its own `forward`.
+# batch. The network has one hidden layer of 16 units and a single logit, so the labels keep their
+# shape (N, 1) and the loss is chapter 4's `BCEWithLogitsLoss`; `nn.Sequential` runs its layers one
+# after the other and brings its own `forward`.
 
 
 # %%
@@ -196,8 +197,8 @@ if MAIN:
 # The same network from the same start, with the full batch: one update per epoch. At the same
 # learning rate it learns much less from an epoch, simply because it makes fewer updates. That is
 # half the story. The gradient of a large batch is less noisy and allows a higher learning rate:
-# with 1, a hundred times the default, the full batch comes close in as many epochs. On a GPU a
-# large batch is also computed faster. So batch size and learning rate are chosen together.
+# with 1, a hundred times the default, the full batch comes close in the same number of epochs. On a
+# GPU a large batch is also computed faster. So batch size and learning rate are chosen together.
 
 # %%
 if MAIN:
@@ -213,8 +214,8 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# On the left the losses over epochs: the same data seen. On the right over updates, where every
-# batch's own loss shows how noisy the gradient of a small batch is.
+# On the left, the mean loss of each epoch, for equal amounts of data seen. On the right, the loss
+# over updates: that of single batches varies widely, and so do their gradients.
 
 # %% tags=["hide-input"]
 if MAIN:
@@ -234,7 +235,8 @@ if MAIN:
             axes.plot(
                 history["epoch"], history["loss"], color=color, label=f"full batch, lr {lr:g}"
             )
-    left.set(title="Over epochs: the same data seen", xlabel="epoch", ylabel="cross-entropy (nats)")
+    left.set(title="Over epochs: equal amounts of data", xlabel="epoch")
+    left.set_ylabel("cross-entropy (nats)")
     left.legend()
     right.set(title="Over updates: each epoch has many, or one", xlabel="updates", xscale="log")
     right.legend(markerscale=8)
@@ -244,8 +246,6 @@ if MAIN:
 # %%
 if MAIN:
     full_loss, mini_loss = full[args.lr]["loss"][-1], mini["loss"][epochs - 1]
-    print(
-        f"Loss of epoch {epochs}: full batch {full_loss:.4f}, "
-        f"batches of {args.batch_size} {mini_loss:.4f}"
-    )
+    print(f"Training loss of epoch {epochs} at learning rate {args.lr:g}:", end=" ")
+    print(f"full batch {full_loss:.4f}; batches of {args.batch_size}: {mini_loss:.4f}")
     chapter.end()

@@ -114,14 +114,14 @@ if MAIN:
     print(f"all {len(pixels):,} training images, scaled to 0…1: mean {mean:.4f}, std {std:.4f}")
 
 # %% [markdown]
-# ## Batches, fetched whole
+# ## Fetching whole batches
 #
 # The notes' `DataLoader` fetches 64 images one by one. For each, `MNIST` wraps the pixels as a PIL
-# image, `ToTensor` copies them back into a tensor, `Normalize` computes, and this happens again in
-# every epoch: it takes longer than the training. `transform_once` transforms all images before
-# training, and `bulk_loader`, from common/data.py, fetches a batch with one indexing operation.
-# Under the same seed both loaders give the same batch, bit for bit, and the second is used from
-# here on. Chapter 8 measures the difference.
+# image, `ToTensor` copies them back into a tensor, and `Normalize` standardizes them, again in
+# every epoch. All this takes longer than the training. `transform_once` transforms all images
+# before training, and `bulk_loader`, from common/data.py, fetches a batch with one indexing
+# operation. Under the same seed both loaders give the same batch, bit for bit, and the second is
+# used from here on. Chapter 8 measures the difference.
 
 
 # %%
@@ -167,9 +167,10 @@ if MAIN:
 #
 # Linear layers alone, however many, are one linear layer: $W_2 (W_1 x) = (W_2 W_1) x$. What stands
 # between them is an **activation function**, here **ReLU**, $\max(0, x)$, applied to every number.
-# It makes the network nonlinear, and lets gradients pass unchanged wherever its input is positive,
-# so deep networks train well with it. The last layer outputs the logits; there is no softmax,
-# because the criterion includes it.
+# It makes the network nonlinear, and its derivative is 1 wherever its input is positive, so
+# gradients pass unchanged. The sigmoid's derivative is at most 1/4: through many layers gradients
+# shrink to almost nothing, the problem of **vanishing gradients**. The last layer outputs the
+# logits; there is no softmax, because the criterion includes it.
 
 
 # %%
@@ -211,9 +212,9 @@ if MAIN:
 #
 # The optimizer is SGD with **momentum**. It keeps a velocity for every parameter, a decaying sum of
 # past gradients: $v = \mu v + g$, then $w = w - lr \cdot v$, here with $\mu = 0.5$. Where gradients
-# keep their direction, steps grow up to $1 / (1 - \mu) = 2$ times as long; where they alternate,
-# they cancel out. An untrained network gives every class about the same probability, so its loss is
-# close to $\log 10 = 2.3026$, that of a uniform guess.
+# keep their direction, steps grow up to $1 / (1 - \mu) = 2$ times as long; where they alternate in
+# sign, steps shrink, down to $1 / (1 + \mu) = 2/3$. An untrained network gives every class about
+# the same probability, so its loss is close to $\log 10 = 2.3026$, that of a uniform guess.
 
 # %%
 if MAIN:
@@ -367,8 +368,8 @@ if MAIN:
 #
 # The accuracy on the training set is higher than on the test set: the network has learned some of
 # the training images by heart. This gap is the sign of **overfitting**. It is harmful where the
-# test accuracy falls while the training accuracy still rises. Here it doesn't: with `--epochs 50`
-# the training accuracy becomes 1.0000, and the test accuracy stays near 0.98.
+# test accuracy falls while the training accuracy still rises. Here the test accuracy doesn't fall:
+# with `--epochs 50` the training accuracy becomes 1.0000, and the test accuracy stays near 0.98.
 
 # %%
 if MAIN:
@@ -383,8 +384,9 @@ if MAIN:
 # brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
 # mass in 28 × 28), and `transform` does the rest. The probability that softmax gives is no
 # guarantee. A model is **calibrated** if, of the images to which it gives a probability of 90 %,
-# it classifies 90 % correctly. Training doesn't ensure that. This network becomes
-# **overconfident** as training goes on: it makes more mistakes than its probabilities predict.
+# it classifies 90 % correctly; its mistakes then number about $\sum_i (1 - p_i)$, with $p_i$ the
+# probability of the class predicted for image $i$. Training doesn't ensure that: this network
+# becomes **overconfident** as training goes on, and makes more mistakes than this sum.
 
 
 # %%
@@ -401,7 +403,7 @@ def predict_files(args: argparse.Namespace) -> torch.Tensor:
     checkpoint = args.output_dir / "07_mnist_mlp.pt"
     history = training.load_checkpoint(checkpoint, model)
     epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
-    print(f"{cli.display_path(checkpoint)}: epochs trained {epochs:.4g}, test accuracy {accuracy:.4f}")
+    print(f"{cli.display_path(checkpoint)}: epochs {epochs:.4g}, test accuracy {accuracy:.4f}")
     paths = cli.expand(args.predict)
     images = torch.stack([transform(digits.read(path)) for path in paths])  # (N, 1, 28, 28)
     probabilities = predict(model, images.to(args.device)).cpu()

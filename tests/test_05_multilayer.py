@@ -66,7 +66,7 @@ def test_from_numpy(ran, xy):
     assert torch.equal(names.y_data, names.y_copy) and names.x_data.dtype == torch.float32
     assert np.array_equal(names.x_data, xy[:, :-1]) and np.array_equal(names.y_data, xy[:, -1:])
     zeros = (xy[:, 1:6] == 0).sum(axis=0).tolist()
-    assert f"not measured, per column: {zeros}" in ran.out
+    assert f"thickness, insulin, BMI: {zeros}\n" in ran.out
 
 
 def test_every_fifth_row_is_for_the_test(chapter):
