@@ -143,8 +143,8 @@ if MAIN:
 #
 # The model is trained on the first nine tenths of the text; the last tenth is the **validation
 # set**. It is no test set in chapter 5's sense: the sizes and learning rates above were chosen by
-# the loss on it, so that loss is a little too good. A model that repeats the training text by heart
-# would do badly on it.
+# the loss on it, so that loss is a little too good. A model that only memorized the training text
+# would do badly on it, except where the text repeats itself, as the default text does in places.
 
 
 # %%
@@ -178,8 +178,8 @@ if MAIN:
     if args.resume:
         if "size" in args:
             raise cli.UserError("--resume keeps the checkpoint's --size: leave it out.")
-        learned, config = read_config(checkpoint)
-        if learned != vocabulary:
+        saved_vocabulary, config = read_config(checkpoint)
+        if saved_vocabulary != vocabulary:
             raise cli.UserError(
                 f"{checkpoint} was trained on a text with other characters. "
                 "Give the same --text again, or train anew, without --resume."
@@ -225,10 +225,11 @@ if MAIN:
 # %% [markdown]
 # ## Cross-entropy, perplexity and the uniform guess
 #
-# A model gives **logits** for the next token, $V$ per position, and the loss is chapter 7's
-# cross-entropy, the mean over all positions in **nats** per character. A **uniform guess**, every
-# character equally probable, has the loss $\log V$. Its exponential is the **perplexity**: a model
-# with perplexity 4 is as uncertain as one that picks among 4 characters at random.
+# A model gives **logits** for the next token, at each position $V$ numbers, one per entry of the
+# vocabulary. The loss is chapter 7's cross-entropy, the mean over all positions, in nats per
+# character. A **uniform guess**, every character equally probable, has the loss $\log V$. The
+# exponential of any loss is its **perplexity**, $e^\ell$: a model with perplexity 4 is as uncertain
+# as one that picks among 4 equally probable characters.
 
 
 # %%
@@ -257,10 +258,10 @@ if MAIN:
 # %% [markdown]
 # ## The baseline: a bigram model
 #
-# The simplest model that learns something counts which character follows which: a table of
-# $V \times V$ probabilities. One is added to every count (**add-one** or Laplace smoothing), so
-# that no pair gets the probability 0, whose loss would be infinite. It sees a single character;
-# whatever a larger model gains over this **baseline** comes from its longer context.
+# A **bigram** model counts which character follows which: a table of $V \times V$ probabilities.
+# One is added to every count (**add-one** or Laplace smoothing), so that no pair gets the
+# probability 0, whose loss would be infinite. It sees a single character; whatever a larger model
+# gains over this **baseline** comes from its longer context.
 
 
 # %%
@@ -289,9 +290,9 @@ if MAIN:
 # ## Generating text
 #
 # To **generate**, sample a token from the predicted probabilities, append it, and predict again:
-# **autoregressive** generation. The logits are divided by the **temperature** first: below 1 the
-# probable tokens become more probable, above 1 less. **Top-k** sampling allows only the $k$ most
-# probable ones.
+# **autoregressive** generation. The logits are divided by the **temperature** $\tau$ first,
+# $softmax(z / \tau)$: below 1 the probable tokens become more probable, above 1 less. **Top-k**
+# sampling allows only the $k$ most probable ones.
 
 
 # %%
@@ -332,12 +333,14 @@ if MAIN:
 # ## Self-attention
 #
 # In **self-attention** each position collects information from the others. It sends out a **query**
-# $q$, every position offers a **key** $k$ and a **value** $v$, and the output is a weighted mean of
-# the values, with the weights $softmax(q \cdot k / \sqrt{D})$. The **causal mask** excludes later
-# positions, or the model would read the token that it is to predict. A dot product of $D$ numbers
-# of variance 1 has variance $D$; without the division softmax would **saturate**, that is, give
-# nearly all the weight to one position, where its gradient is almost 0. Source: Vaswani et al.,
-# "Attention Is All You Need", https://arxiv.org/abs/1706.03762
+# $q$, every position offers a **key** $k$ and a **value** $v$, vectors of $D$ numbers, and the
+# output is a weighted mean of the values, with the weights $softmax(q \cdot k / \sqrt{D})$. The
+# **causal mask** excludes later positions, or the model would read the token that it is to predict.
+# The dot product of two vectors of $D$ independent numbers with mean 0 and variance 1 has variance
+# $D$; without the division softmax would **saturate**, that is, give nearly all the weight to one
+# position, where its gradient is almost 0. Shuffling the earlier positions changes nothing: the
+# weighted mean knows no order. Source: Vaswani et al., "Attention Is All You Need",
+# https://arxiv.org/abs/1706.03762
 
 
 # %%
@@ -361,11 +364,11 @@ if MAIN:
     generator = torch.Generator().manual_seed(args.seed)
     q, k, v = torch.randn(3, 4, 8, generator=generator)
     y, weights = attention(q, k, v)
-    print(weights)
+    print(f"weights (row t: how much position t takes from each):\n{weights}")
     torchs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
     print(f"largest difference from scaled_dot_product_attention: {(y - torchs).abs().max():.0e}")
     a, b = torch.randn(2, 10_000, 256, generator=generator)
-    print(f"std of a dot product of 256 numbers: {(a * b).sum(dim=1).std():.1f}, its root is 16")
+    print(f"std of a dot product of 256 numbers: {(a * b).sum(dim=1).std():.1f}; sqrt(256) = 16")
     order = [2, 0, 1, 3]  # the first three in another order
     same = torch.allclose(attention(q, k[order], v[order])[0][3], y[3])
     print(f"the last position's output is the same for another order of the rest: {same}")
@@ -375,7 +378,9 @@ if MAIN:
 #
 # A layer has several **heads**, each with queries, keys and values of its own, which can attend to
 # different things, for example one to the previous character and another to an opening bracket.
-# Each works with $C / H$ of the $C$ numbers per token, so that several cost no more than one.
+# They are linear functions of the input, $q = W_q x$, $k = W_k x$, $v = W_v x$, all computed by one
+# layer, `c_attn`; a second one, `c_proj`, mixes what the heads return. Each head works with
+# $D = C / H$ of the $C$ numbers per token, so that several cost no more than one.
 
 
 # %%
@@ -411,12 +416,15 @@ if MAIN:
 # %% [markdown]
 # ## The GPT
 #
-# A **transformer** block is attention followed by an MLP that works on each position by itself. Its
-# output is added to its input, the **residual connection**: through the sum the gradient reaches
-# every block unchanged, so deep models can be trained. The norms stand before attention and MLP
-# (**pre-norm**) and leave the sum itself alone. A token enters as its **embedding**, a learned
-# vector, plus a learned **position embedding**, since attention knows no order (shown above). The
-# last layer uses the table of embeddings again, for the logits: **weight tying**.
+# A **transformer** block is attention, then an MLP that works on each position by itself. The
+# output of each is added to its input, $x + f(norm(x))$, the **residual connection**: it gives the
+# gradient a direct path to every block, so deep models can be trained. The norm, **LayerNorm**,
+# brings the $C$ numbers of a position to mean 0 and variance 1 and scales each by a learned factor;
+# it stands before attention and MLP (**pre-norm**). **Dropout**, in the large sizes, sets a random
+# share of the numbers to 0 during training, against overfitting. A token enters as its
+# **embedding**, a learned vector, plus a learned **position embedding**, since attention knows no
+# order (shown above). The last layer uses the table of embeddings again, for the logits: **weight
+# tying**.
 
 
 # %%
@@ -462,7 +470,7 @@ class GPT(torch.nn.Module):
         self.blocks = torch.nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = torch.nn.LayerNorm(config.n_embd, bias=False)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:  # small, so that at first every token is about as probable
+            if parameter.dim() == 2:  # small: at first all tokens are about as probable
                 # Each block adds two outputs to the sum, which would grow with their number.
                 outputs = 2 * config.n_layer if name.endswith("c_proj.weight") else 1
                 torch.nn.init.normal_(parameter, std=0.02 / math.sqrt(outputs))
@@ -492,10 +500,12 @@ if MAIN:
 # %% [markdown]
 # ## Optimizer and learning-rate schedule
 #
-# **Adam** divides each gradient by a running mean of its size, so that all parameters move about
-# equally fast. **AdamW** adds **weight decay**: in each step the matrices, not the norms, shrink a
-# little towards 0. The learning rate rises linearly at first (**warmup**), while Adam's means are
-# still inaccurate, and then falls to a tenth along half a cosine (**cosine decay**).
+# **Adam** keeps a running mean of each gradient, $m$, and of its square, $v$, and steps by
+# $lr \cdot m / \sqrt{v}$ (a little simplified), so that all parameters move about equally fast.
+# **AdamW** adds **weight decay**: each step also subtracts $lr \cdot \lambda w$, here from the
+# matrices ($\lambda = 0.1$), not from the norms. The learning rate rises linearly at first
+# (**warmup**), while Adam's means are still inaccurate, and then falls to a tenth along half a
+# cosine (**cosine decay**).
 
 
 # %%
@@ -529,11 +539,13 @@ if MAIN:
 # ## Training
 #
 # One iteration is one batch: there are no epochs, since windows start anywhere. The validation loss
-# is evaluated about ten times. **Gradient clipping** scales the gradient down where its norm
-# exceeds 1. That does not bound Adam's step, which hardly depends on the gradient's size; it keeps
-# a single unusual batch from dominating Adam's running means. On CUDA the forward pass uses mixed
-# precision (bfloat16). Started by torchrun, several processes train together: each computes the
-# gradients of its share of every batch, and `DistributedDataParallel` averages them.
+# is evaluated about ten times; the training loss beside it is the mean since the time before, so
+# while the loss falls fast it is the higher of the two. **Gradient clipping** scales the gradient
+# down where its norm exceeds 1. That does not bound Adam's step, which hardly depends on the
+# gradient's size; it keeps a single unusual batch from dominating Adam's running means. On CUDA the
+# forward pass uses mixed precision (bfloat16). Started by torchrun, several processes train
+# together: each computes the gradients of its share of every batch, and `DistributedDataParallel`
+# averages them.
 
 
 # %%
@@ -587,13 +599,12 @@ def join_processes(device: torch.device) -> tuple[int, int, torch.device]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1, device
     if device.type == "cuda":
-        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if device.index is not None or number >= gpus:
+        gpus = torch.cuda.device_count()  # chapter.begin has given each process one
+        if device.index is not None or int(os.environ["LOCAL_RANK"]) >= gpus:
             raise cli.UserError(
                 f"torchrun shares out the GPUs, and there are {gpus}: choose --device cpu or cuda, "
                 "and no more processes than GPUs."
             )
-        torch.cuda.set_device(number)  # what "cuda" means from here on
         torch.distributed.init_process_group("nccl")
     else:
         device = torch.device("cpu")
@@ -615,7 +626,7 @@ if MAIN:
     if first >= config.max_iters:
         raise cli.UserError(
             f"{checkpoint} has been trained for {first} iterations. "
-            f"To continue, say how many there are to be in all: --iterations {2 * first}"
+            f"To continue, give the total: --iterations {2 * first}"
         )
     learner = model
     if args.compile:
@@ -689,9 +700,11 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# The model falls below the bigram baseline as soon as it uses more than the last character. On the
-# right, the attention weights of one head in a line of the validation set: each row is a character
-# that attends to those before it.
+# Where the validation loss is below the bigram baseline, the model uses more than the last
+# character. On the right, the attention weights of one head in a line of the validation set: each
+# row is a character that attends to those before it. The head shown is the one whose largest weight
+# on a single character further back than the previous one is highest, on average over the rows
+# (without the first quarter, which have few characters to choose from).
 
 
 # %%

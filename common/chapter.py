@@ -33,7 +33,8 @@ def begin(parser: cli.Parser, only: Mapping[str, str] | None = None) -> argparse
         cli.answer_in_words()
     args = parser.parse_args(sys.argv[1:] if is_script else [])
     _stepping = args.step
-    if int(os.environ.get("RANK", 0)) > 0:  # started by torchrun: the first process speaks
+    is_torchruns = "TORCHELASTIC_RUN_ID" in os.environ
+    if is_torchruns and int(os.environ["RANK"]) > 0:  # of its processes, the first speaks
         _stepping = False
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
     progress.stopped.clear()
@@ -50,6 +51,9 @@ def begin(parser: cli.Parser, only: Mapping[str, str] | None = None) -> argparse
         from common.device import pick_device
 
         args.device, about_device = pick_device(args.device)
+        if is_torchruns and args.device.type == "cuda":  # each has a GPU of its own
+            gpu = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
+            torch.cuda.set_device(gpu)  # what "cuda" means from here on
         torch.manual_seed(args.seed)
         if not called:
             print(f"Device: {about_device}")

@@ -32,16 +32,12 @@ class Progress:
             for epoch in progress.epochs():
                 for i, data in enumerate(progress.batches(train_loader)):
                     ...
-                    progress.show(loss_sum, samples)
                 progress.end_epoch(loss=..., accuracy=...)
 
     `history` then holds, for each end_epoch, the epochs trained so far (2.5: stopped in the middle
     of the third) and the values given. Without `batches_per_epoch` an epoch is one step, and there
-    is no inner loop.
-
-    To count batches instead of epochs: `Progress(iterations, 1, unit="iteration")` with `batches`
-    alone, and `end_epoch` wherever there is something to report. `done` is how many an earlier run
-    has made.
+    is no inner loop. Progress(iterations, 1, unit="iteration") counts batches alone, with end_epoch
+    wherever there is something to report; `done` is how many an earlier run has made.
     """
 
     SECONDS_BETWEEN_READINGS = 0.1

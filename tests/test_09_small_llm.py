@@ -1,16 +1,17 @@
-"""Chapter 9: it runs as promised, and each of its ideas is right."""
+"""Chapter 9: the tokenizer, the baseline, attention, the GPT, its training and its text."""
 
-import contextlib
+import copy
 import dataclasses
-import io
 import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
+from argparse import Namespace
+from pydoc_data.topics import topics
 
 import pytest
 import torch
@@ -18,82 +19,129 @@ from conftest import needs_cuda, parameters
 from PIL import Image
 from torch.nn import functional as F
 
-from common import training
+from common import plotting, training
 from common.cli import ROOT, UserError
+from common.device import one_thread
 
 NAME = "09_small_llm"
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
+WORDS, VOCABULARY = "the cat sat on the mat. a rat ran.", " .acehmnorst"
+CHEAP = ["--iterations", 8, "--batch-size", 2, "--length", 20, "--device", "cpu"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """The models here are too small for a second core to help."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
-def small(chapter):
-    """Settings that take no time."""
-    return chapter.Settings(
-        layers=2, heads=2, width=16, context=8, batch_size=4, iterations=8, lr=1e-2
-    )
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    words = random.Random(0).choices(WORDS.split(), k=400)
+    path.write_text(" ".join(words), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(run, text, tmp_path_factory):
+    """The chapter after eight updates, run in this process; its files are only read below."""
+    folder = tmp_path_factory.mktemp("outputs")
+    return run(NAME, *CHEAP, "--text", text, "--output-dir", folder)
 
 
 @pytest.fixture
-def quick(chapter, small, monkeypatch, tmp_path):
-    """quick(flags…) runs main with a small model, on a text of its own; returns what main does."""
-    monkeypatch.setitem(chapter.SIZES, "small", dataclasses.replace(small, dropout=0.1))
-    text = tmp_path / "text.txt"
-    text.write_text("the cat sat on the mat. a rat ran. " * 10, encoding="utf-8")
-
-    def run(*flags):
-        given = ["--device", "cpu", "--output-dir", tmp_path]
-        given += [] if {"--text", "--prompt"} & set(flags) else ["--text", text]
-        with contextlib.redirect_stdout(io.StringIO()):
-            return chapter.main([str(flag) for flag in (*given, *flags)])
-
-    return run
+def flags(text, tmp_path, monkeypatch):
+    """The flags of `trained`, for a folder of the test's own; the figure is an empty file."""
+    monkeypatch.setattr(plotting, "finish", lambda fig, path, show: path.touch())  # saves a second
+    return [*CHEAP, "--text", text, "--output-dir", tmp_path]
 
 
-def make_model(chapter, settings, vocabulary_size=10, seed=0):
-    torch.manual_seed(seed)
-    return chapter.GPT(vocabulary_size, settings)
+@pytest.fixture(scope="module")
+def config(chapter):
+    """The config of a model that takes no time."""
+    return chapter.Config(2, 2, 16, 8, batch_size=4, max_iters=8, lr=1e-2)
+
+
+def make_model(chapter, config, vocabulary_size=10):
+    torch.manual_seed(0)
+    return chapter.GPT(vocabulary_size, config)
+
+
+def save(chapter, path, model, config, vocabulary, **changed):
+    """Write the checkpoint of an untrained model."""
+    more = {"config": dataclasses.asdict(config) | changed, "vocabulary": vocabulary}
+    training.save_checkpoint(path, model, chapter.make_optimizer(model, config.lr), {}, **more)
 
 
 # The whole chapter
 
 
 @pytest.fixture(scope="module")
-def default_run(run_chapter, tmp_path_factory):
-    """The chapter in a process of its own, on a text whose loss is known: ln(4), or 1.386."""
-    folder = tmp_path_factory.mktemp("somewhere else")
-    draw = random.Random(0)
-    letters = "".join(draw.choice("abcd") for _ in range(20_000))
+def random_letters_run(run_chapter, tmp_path_factory):
+    """The chapter in a process of its own, on four letters at random: no loss is below ln 4."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    generator = random.Random(0)
+    letters = "".join(generator.choice("abcd") for _ in range(6_000))
     (folder / "letters.txt").write_text(letters, encoding="utf-8")
-    flags = "--text letters.txt --size tiny --iterations 50 --output-dir outputs --length 20"
-    done = run_chapter(NAME, *flags.split(), cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return SimpleNamespace(text=done.stdout, folder=folder / "outputs")
+    flags = "--text letters.txt --size tiny --iterations 15 --output-dir outputs --length 20"
+    done = run_chapter(NAME, *flags.split(), cwd=folder, OMP_NUM_THREADS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout, folder / "outputs"
 
 
-def test_the_run_ends_as_its_docstring_says(chapter, default_run, last_lines):
-    last_lines(chapter, default_run.text)
-
-
-def test_what_cannot_be_predicted_is_not(default_run):
-    """Letters drawn evenly out of four: nobody can do better than ln(4)."""
-    loss = float(re.search(r"Held-out loss: (\S+) nats", default_run.text)[1])
-    assert math.log(4) - 0.01 < loss < math.log(4) + 0.05
-
-
-def test_it_leaves_a_figure_and_a_checkpoint_and_nothing_else(default_run):
-    assert {path.name for path in default_run.folder.iterdir()} == {f"{NAME}.png", f"{NAME}.pt"}
-    with Image.open(default_run.folder / f"{NAME}.png") as image:
+def test_it_runs_as_its_docstring_says(random_letters_run, last_lines, chapter):
+    shown, folder = random_letters_run
+    last_lines(chapter, shown)
+    assert {path.name for path in folder.iterdir()} == {f"{NAME}.png", f"{NAME}.pt"}
+    with Image.open(folder / f"{NAME}.png") as image:
         assert image.width >= 1200
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
 
 
-def test_the_run_shows_samples_from_before_midway_and_after(default_run):
-    assert re.findall(r"after (\d+) iterations", default_run.text) == ["0", "25", "50"]
-    assert "characters seen in" in default_run.text and "per second" in default_run.text
+def test_random_letters_cannot_be_predicted(random_letters_run):
+    shown, _ = random_letters_run
+    assert "uniform guess: loss ln 4 = 1.3863, perplexity 4\n" in shown
+    for pattern in [r"bigram: val loss (\S+),", r"Validation loss: (\S+) nats"]:
+        loss = float(re.search(pattern, shown)[1])
+        assert math.log(4) - 0.01 < loss < math.log(4) + 0.05
 
 
-# Text to numbers, and back
+def test_the_sections_show_what_they_explain(trained):
+    names, text, shown = trained.names, trained.names.text, trained.out
+    assert f"x = {text[:8]!r}\ny = {text[1:9]!r}\n" in shown
+    assert float(re.search(r"scaled_dot_product_attention: (\S+)", shown)[1]) < 1e-6
+    assert 15.5 < float(re.search(r"product of 256 numbers: ([\d.]+)", shown)[1]) < 16.5
+    assert names.same, "the order of the earlier positions changes the attention"
+    assert "\n2,048 tokens in " in shown  # 8 batches of 2 windows of 128
+    sample = shown.split("after 8 iterations\n")[1].split("\n\n")[0]
+    assert sample.startswith(f"   | {text[0]}") and len(sample) == 5 + 1 + 20
+
+
+def test_the_losses_shown_are_those_on_the_validation_set(trained):
+    names = trained.names
+    tenth = len(names.text) // 10
+    for model, loss in [
+        (names.Bigram(names.ids[:-tenth], 12), names.bigram_loss),
+        (names.model, names.history["val loss"][-1]),
+    ]:
+        assert loss == pytest.approx(names.evaluate(model, names.ids[-tenth:], 128), rel=1e-5)
+    assert names.start_loss == pytest.approx(names.uniform, rel=0.1)
+    assert names.uniform == pytest.approx(math.log(12))
+
+
+def test_the_text_is_pythons_documentation_or_ones_own(run, tmp_path):
+    """Both runs end before the training: without a checkpoint, and with too short a text."""
+    names = run(NAME, "--resume", "--output-dir", tmp_path).names
+    assert names.text == "\n".join(topics.values())
+    (tmp_path / "a.txt").write_text("first", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("second", encoding="utf-8")
+    given = ["--text", tmp_path / "a.txt", tmp_path / "b.txt", "--output-dir", tmp_path]
+    assert run(NAME, *given).names.text == "first\nsecond"
+
+
+# Tokens
 
 
 def test_the_vocabulary_is_each_character_once(chapter):
@@ -102,76 +150,80 @@ def test_the_vocabulary_is_each_character_once(chapter):
 
 
 @pytest.mark.parametrize("text", ["banana", POEM, "", "a\tb\r\n 😀"])
-def test_encode_and_decode_are_inverse(chapter, text):
+def test_encode_gives_each_characters_index(chapter, text):
     vocabulary = "".join(sorted(set(text)))
-    codes = chapter.encode(text, vocabulary)
-    assert codes.dtype == torch.int64 and codes.shape == (len(text),)
-    assert [vocabulary[code] for code in codes] == list(text)
-    assert chapter.decode(codes, vocabulary) == text
+    ids = chapter.encode(text, vocabulary)
+    assert ids.dtype == torch.int64 and ids.shape == (len(text),)
+    assert [vocabulary[index] for index in ids] == list(text)
 
 
-def test_the_last_tenth_is_held_out(chapter):
-    learn, held_out = chapter.split(torch.arange(105), context=8)
-    assert learn.tolist() == list(range(95)) and held_out.tolist() == list(range(95, 105))
+def test_encode_names_the_characters_without_a_token_id(chapter):
+    with pytest.raises(UserError, match="has no '!' '猫', so the model can't read that"):
+        chapter.encode("a猫b!", "ab")
+
+
+def test_decode_is_the_inverse_of_encode(chapter):
+    vocabulary = chapter.make_vocabulary(POEM)
+    assert chapter.decode(chapter.encode(POEM, vocabulary), vocabulary) == POEM
+    assert chapter.decode(torch.tensor([], dtype=torch.int64), "ab") == ""
+
+
+# Training set and validation set
+
+
+def test_the_last_tenth_is_the_validation_set(chapter):
+    train_ids, val_ids = chapter.split(torch.arange(105), block_size=8)
+    assert train_ids.tolist() == list(range(95)) and val_ids.tolist() == list(range(95, 105))
     with pytest.raises(UserError, match=r"105 characters, too few.*--text"):
-        chapter.split(torch.arange(105), context=10)
+        chapter.split(torch.arange(105), block_size=10)
+
+
+def test_read_config_reads_this_chapters_checkpoints_only(chapter, config, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    model = make_model(chapter, config, vocabulary_size=3)
+    save(chapter, path, model, config, "abc")
+    assert chapter.read_config(path) == ("abc", config)
+    save(chapter, path, model, config, "abc", width=3)  # an argument that Config doesn't have
+    with pytest.raises(UserError, match="no checkpoint of this chapter"):
+        chapter.read_config(path)
 
 
 # Batches
 
 
-def test_a_window_and_what_follows(chapter):
-    codes = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
-    x, y = chapter.cut_windows(codes, torch.tensor([0, 4]), context=3)
+def test_y_is_x_one_token_later(chapter):
+    ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
+    x, y = chapter.windows(ids, torch.tensor([0, 4]), block_size=3)
     assert x.tolist() == [[3, 1, 4], [5, 9, 2]]
     assert y.tolist() == [[1, 4, 1], [9, 2, 6]]
 
 
-def test_batches_begin_anywhere_and_stay_within(chapter, small):
-    codes = torch.arange(12)  # windows of 8 + 1 can begin at 0, 1, 2 and 3
-    settings = dataclasses.replace(small, batch_size=200)
+def test_windows_start_anywhere_and_stay_within_the_text(chapter, config):
+    ids = torch.arange(12)  # windows of 8 + 1 can start at 0, 1, 2 and 3
+    large = dataclasses.replace(config, batch_size=200)
     torch.manual_seed(0)
-    x, y = chapter.draw_batch(codes, settings)
+    x, y = chapter.get_batch(ids, large)
     assert x.shape == y.shape == (200, 8)
     assert set(x[:, 0].tolist()) == {0, 1, 2, 3}
     assert torch.equal(y, x + 1)
     torch.manual_seed(0)
-    assert torch.equal(chapter.draw_batch(codes, settings)[0], x)
+    assert torch.equal(chapter.get_batch(ids, large)[0], x)
 
 
-def test_shares_make_up_the_whole_batch(chapter, small):
+def test_the_shares_of_the_processes_make_up_the_whole_batch(chapter, config):
     def batch(*share):
         torch.manual_seed(0)
-        return chapter.draw_batch(torch.arange(100), small, *share)[0]
+        return chapter.get_batch(torch.arange(100), config, *share)[0]
 
     whole, shares = batch(), [batch(rank, 2) for rank in (0, 1)]
     assert [share.shape for share in shares] == [(2, 8), (2, 8)]
     assert sorted(torch.cat(shares).tolist()) == sorted(whole.tolist())
 
 
-# The bigram table
+# Cross-entropy
 
 
-def test_the_bigram_table_counts(chapter):
-    bigram = chapter.Bigram(torch.tensor([0, 1, 0, 1, 0, 2]), vocabulary_size=3)
-    p = bigram(torch.tensor([[0, 1]])).exp()
-    assert p.shape == (1, 2, 3)
-    torch.testing.assert_close(p[0], torch.tensor([[1 / 6, 3 / 6, 2 / 6], [3 / 5, 1 / 5, 1 / 5]]))
-
-
-def test_no_other_table_is_better_on_its_own_text(chapter):
-    codes = chapter.encode(POEM * 100, chapter.make_vocabulary(POEM))
-    size = codes.max().item() + 1
-    bigram = chapter.Bigram(codes, size)
-    x, y = codes[None, :-1], codes[None, 1:]
-    loss = chapter.cross_entropy(bigram(x), y)
-    for _ in range(5):
-        other = (bigram.table + 0.3 * torch.randn(size, size)).log_softmax(dim=1)
-        assert chapter.cross_entropy(other[x], y) > loss
-    assert loss < math.log(size)
-
-
-def test_cross_entropy_is_the_mean_over_every_place(chapter):
+def test_cross_entropy_is_the_mean_over_every_position(chapter):
     torch.manual_seed(0)
     logits, y = torch.randn(2, 3, 5), torch.randint(5, (2, 3))
     log_p = logits.log_softmax(dim=-1)
@@ -179,269 +231,73 @@ def test_cross_entropy_is_the_mean_over_every_place(chapter):
     torch.testing.assert_close(chapter.cross_entropy(logits, y), by_hand)
 
 
-# Attention
+class Sums(torch.nn.Module):
+    """Logits that depend on all tokens so far, and on the mode: (B, T) -> (B, T, 10)."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = torch.nn.Embedding(10, 10)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(self.embedding(x)).cumsum(dim=1)
 
 
-@pytest.mark.parametrize("shape", [(4, 8), (2, 3, 5, 4)])
-def test_attention_by_hand_equals_torchs(chapter, shape):
-    torch.manual_seed(0)
-    q, k, v = torch.randn(3, *shape)
-    y, weights = chapter.attention(q, k, v)
-    torch.testing.assert_close(y, F.scaled_dot_product_attention(q, k, v, is_causal=True))
-    assert weights.shape == (*shape[:-1], shape[-2])
-    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(shape[:-1]))
-    assert (weights.triu(diagonal=1) == 0).all()
-
-
-def test_attention_place_by_place(chapter):
-    torch.manual_seed(0)
-    q, k, v = torch.randn(3, 5, 4)
-    y, weights = chapter.attention(q, k, v)
-    for t in range(5):
-        p = torch.softmax(k[: t + 1] @ q[t] / 4**0.5, dim=0)
-        torch.testing.assert_close(weights[t, : t + 1], p)
-        torch.testing.assert_close(y[t], p @ v[: t + 1])
-
-
-def test_split_heads_gives_each_head_its_part(chapter, small):
-    torch.manual_seed(0)
-    module, x = chapter.CausalSelfAttention(small), torch.randn(3, 5, 16)
-    parts = module.split_heads(x)
-    assert [part.shape for part in parts] == 3 * [(3, 2, 5, 8)]
-    expected = (x @ module.qkv.weight.T).split(16, dim=-1)  # queries, keys, values
-    for part, whole in zip(parts, expected, strict=True):
-        torch.testing.assert_close(part[:, 0], whole[..., :8])
-        torch.testing.assert_close(part[:, 1], whole[..., 8:])
-
-
-def test_self_attention_is_each_head_by_hand(chapter, small):
-    torch.manual_seed(0)
-    module, x = chapter.CausalSelfAttention(small), torch.randn(3, 5, 16)
-    q, k, v = (x @ module.qkv.weight.T).split(16, dim=-1)
-    heads = []
-    for part in (slice(0, 8), slice(8, 16)):
-        y = F.scaled_dot_product_attention(q[..., part], k[..., part], v[..., part], is_causal=True)
-        heads.append(y)
-    torch.testing.assert_close(module(x), torch.cat(heads, dim=-1) @ module.out.weight.T)
-
-
-# The GPT
-
-
-def test_mlp_is_two_layers_with_gelu_between(chapter, small):
-    torch.manual_seed(0)
-    mlp, x = chapter.MLP(small), torch.randn(2, 5, 16)
-    assert mlp.linear.weight.shape == (64, 16) and mlp.linear.bias is None
-    torch.testing.assert_close(mlp(x), F.gelu(x @ mlp.linear.weight.T) @ mlp.out.weight.T)
-
-
-def test_a_block_adds_to_what_came_in(chapter, small):
-    torch.manual_seed(0)
-    block, x = chapter.Block(small), torch.randn(2, 5, 16)
-    middle = x + block.attention(F.layer_norm(x, [16]))
-    torch.testing.assert_close(block(x), middle + block.mlp(F.layer_norm(middle, [16])))
-
-
-def test_the_gpt_has_the_parameters_that_it_should(chapter, small):
-    model = make_model(chapter, small, vocabulary_size=10)
-    per_block = 12 * 16 * 16 + 2 * 16
-    assert sum(p.numel() for p in model.parameters()) == (10 + 8) * 16 + 2 * per_block + 16
-    assert model.tokens.weight.std().item() == pytest.approx(0.02, rel=0.3)
-    assert model.blocks[0].mlp.out.weight.std().item() == pytest.approx(0.01, rel=0.2)
-
-
-def test_embed_adds_what_and_where(chapter, small):
-    model = make_model(chapter, small)
-    x = torch.tensor([[3, 3, 1]])
-    embedded = model.embed(x)
-    assert embedded.shape == (1, 3, 16)
-    expected = model.tokens.weight[[3, 3, 1]] + model.positions.weight[:3]
-    torch.testing.assert_close(embedded[0], expected)
-
-
-def test_forward_goes_through_all_blocks_to_the_tied_head(chapter, small):
-    model = make_model(chapter, small)
-    x = torch.randint(10, (3, 6))
-    hidden = model.tokens.weight[x] + model.positions.weight[:6]
-    for block in model.blocks:
-        hidden = block(hidden)
-    expected = F.layer_norm(hidden, [16]) @ model.tokens.weight.T
-    assert expected.shape == (3, 6, 10)
-    torch.testing.assert_close(model(x), expected)
-
-
-def test_what_comes_later_changes_nothing_earlier(chapter, small):
-    model = make_model(chapter, small)
-    x = torch.randint(10, (1, 8))
-    before = model(x)
-    for t in range(1, 8):
-        changed = x.clone()
-        changed[0, t] = (x[0, t] + 1) % 10
-        after = model(changed)
-        torch.testing.assert_close(after[:, :t], before[:, :t], rtol=0, atol=1e-6)
-        assert not torch.allclose(after[:, t:], before[:, t:], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", ["tiny", "small"])
-def test_at_the_start_every_character_is_about_as_likely(chapter, size):
-    settings = chapter.SIZES[size]
-    model = make_model(chapter, settings, vocabulary_size=100)
-    x, y = torch.randint(100, (2, 8, settings.context)).unbind()
-    loss = chapter.cross_entropy(model(x), y).item()
-    assert loss == pytest.approx(math.log(100), rel=0.05)
-
-
-def test_attention_weights_are_those_the_model_uses(chapter, small):
-    model = make_model(chapter, dataclasses.replace(small, dropout=0.5))
-    codes = torch.randint(10, (6,))
-    weights = chapter.attention_weights(model, codes)
-    assert weights.shape == (2, 2, 6, 6) and not weights.requires_grad
-    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 2, 6))
-    seen = []
-    model.blocks[1].attention.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    model(codes[None])
-    q, k, v = model.blocks[1].attention.split_heads(seen[0])
-    torch.testing.assert_close(weights[1], chapter.attention(q, k, v)[1][0])
-
-
-# Optimizer and learning rate
-
-
-def test_only_matrices_shrink(chapter, small):
-    model = make_model(chapter, small)
-    optimizer = chapter.make_optimizer(model, lr=0.02)
-    assert type(optimizer) is torch.optim.AdamW
-    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
-    assert len(decays) == len(list(model.parameters()))
-    for parameter in model.parameters():
-        assert decays[id(parameter)] == (0.1 if parameter.dim() == 2 else 0)
-    for group in optimizer.param_groups:
-        assert (group["lr"], group["betas"], group["fused"]) == (0.02, (0.9, 0.99), True)
-
-
-def test_the_learning_rate_rises_then_falls_to_a_tenth(chapter, small):
-    settings = dataclasses.replace(small, iterations=1000, lr=2.0)
-    rates = [chapter.learning_rate(i, settings) for i in range(1001)]
-    assert rates[0] == pytest.approx(2 / 101) and rates[100] == 2
-    assert rates[:101] == sorted(rates[:101]) and rates[100:] == sorted(rates[100:], reverse=True)
-    assert rates[550] == pytest.approx(1.1) and rates[1000] == pytest.approx(0.2)
-    short = dataclasses.replace(settings, iterations=1)
-    assert chapter.learning_rate(0, short) == 2
-
-
-# Train
-
-
-def nothing(i):
-    return {}
-
-
-def test_train_overfits_one_window(chapter, small):
-    """A text as long as a window has just one: the model learns it by heart."""
-    settings = dataclasses.replace(small, iterations=150)
-    codes = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
-    model = make_model(chapter, settings)
-    optimizer = chapter.make_optimizer(model, settings.lr)
-    history = chapter.train(model, optimizer, codes, settings, nothing)
-    assert history["loss"][0] > 2 and history["loss"][-1] < 0.02
-
-
-def test_train_is_the_loop_that_the_reader_knows(chapter, small):
-    torch.manual_seed(0)
-    codes = torch.randint(10, (200,))
-    model = make_model(chapter, small)
-    asked = []
-
-    def look(i):
-        asked.append(i)
-        return {"held-out loss": float(i)}
-
-    torch.manual_seed(5)
-    history = chapter.train(
-        model, chapter.make_optimizer(model, small.lr), codes, small, look, first=2
-    )
-    expected = make_model(chapter, small)
-    optimizer = chapter.make_optimizer(expected, small.lr)
-    losses = []
-    torch.manual_seed(5)
-    for i in range(2, 8):
-        for group in optimizer.param_groups:
-            group["lr"] = chapter.learning_rate(i, small)
-        x, y = chapter.draw_batch(codes, small)
-        loss = F.cross_entropy(expected(x).view(-1, 10), y.reshape(-1))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(expected.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-    torch.testing.assert_close(parameters(model), parameters(expected))
-    assert asked == history["iteration"] == history["held-out loss"] == [3, 4, 5, 6, 8]
-    assert history["loss"][:2] == pytest.approx([sum(losses[:2]) / 2, losses[2]])
-
-
-@pytest.mark.parametrize("iterations", [1, 5, 11, 21])
-def test_each_loss_is_a_mean_of_batches(iterations, chapter, small):
-    """Also the last, where a look before it would leave none."""
-    settings = dataclasses.replace(small, iterations=iterations)
-    model = make_model(chapter, settings)
-    optimizer = chapter.make_optimizer(model, 1e-6)
-    history = chapter.train(model, optimizer, torch.arange(200) % 10, settings, lambda i: {})
-    assert history["iteration"][-1] == iterations
-    assert all(loss > 0 for loss in history["loss"])
-
-
-def test_train_trains_in_training_mode(chapter, small):
-    model = make_model(chapter, small)
-    modes = []
-    model.register_forward_hook(lambda module, *_: modes.append(module.training))
-
-    def look(i):
-        model.eval()
-        return {}
-
-    optimizer = chapter.make_optimizer(model, small.lr)
-    chapter.train(model, optimizer, torch.randint(10, (50,)), small, look)
-    assert modes == 8 * [True]
-
-
-def test_evaluate_counts_every_window_once(chapter, small):
-    model = make_model(chapter, dataclasses.replace(small, dropout=0.5))
-    codes = torch.randint(10, (70 * 8 + 5,))
-    x, y = codes[: 70 * 8].view(70, 8), codes[1 : 70 * 8 + 1].view(70, 8)
-    loss = chapter.evaluate(model, codes, 8)
+def test_evaluate_counts_every_window_once(chapter):
+    model = Sums()
+    ids = torch.randint(10, (70 * 8 + 5,))
+    x, y = ids[: 70 * 8].view(70, 8), ids[1 : 70 * 8 + 1].view(70, 8)
+    loss = chapter.evaluate(model, ids, 8)
     assert isinstance(loss, float)
-    model.eval()
-    assert loss == pytest.approx(chapter.cross_entropy(model(x), y).item(), rel=1e-5)
+    expected = F.cross_entropy(model.eval()(x).flatten(0, 1), y.flatten())
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-# Write text
+# The bigram model
 
 
-@pytest.fixture(scope="module")
-def sharp(chapter, small):
-    """A model with opinions: its scores lie far apart."""
-    model = make_model(chapter, small)
-    torch.nn.init.normal_(model.tokens.weight, std=0.5)
-    return model
+def test_the_bigram_model_counts(chapter):
+    bigram = chapter.Bigram(torch.tensor([0, 1, 0, 1, 0, 2]), vocabulary_size=3)
+    p = bigram(torch.tensor([[0, 1]])).exp()
+    assert p.shape == (1, 2, 3)
+    torch.testing.assert_close(p[0], torch.tensor([[1 / 6, 3 / 6, 2 / 6], [3 / 5, 1 / 5, 1 / 5]]))
 
 
-def test_generate_writes_on(chapter, sharp):
+def test_no_other_table_is_better_on_its_own_text(chapter):
+    ids = chapter.encode(POEM * 100, chapter.make_vocabulary(POEM))
+    size = ids.max().item() + 1
+    bigram = chapter.Bigram(ids, size)
+    x, y = ids[None, :-1], ids[None, 1:]
+    loss = chapter.cross_entropy(bigram(x), y)
+    torch.manual_seed(0)
+    for _ in range(5):
+        other = (bigram.table + 0.3 * torch.randn(size, size)).log_softmax(dim=1)
+        assert chapter.cross_entropy(other[x], y) > loss
+    assert loss < math.log(size)
+
+
+# Generating text
+
+
+def test_generate_continues_the_text_and_follows_the_seed(chapter):
     start = torch.tensor([1, 2, 3])
-    codes = chapter.generate(sharp, start, 30, context=8)
-    assert codes.shape == (33,) and codes[:3].tolist() == [1, 2, 3]
-    assert torch.equal(codes, chapter.generate(sharp, start, 30, context=8))
-    assert not torch.equal(codes, chapter.generate(sharp, start, 30, context=8, seed=1))
+    ids = chapter.generate(Sums(), start, 30, block_size=8)
+    assert ids.shape == (33,) and ids[:3].tolist() == [1, 2, 3]
+    assert torch.equal(ids, chapter.generate(Sums(), start, 30, block_size=8))
+    assert not torch.equal(ids, chapter.generate(Sums(), start, 30, block_size=8, seed=1))
 
 
-def test_the_likeliest_alone_is_greedy(chapter, sharp):
-    codes = torch.tensor([1])
+@pytest.mark.parametrize(
+    "how", [{"top_k": 1}, {"top_k": 1, "seed": 3}, {"temperature": 1e-4}], ids=str
+)
+def test_the_most_probable_token_alone_is_greedy(chapter, how):
+    model, start = Sums().eval(), torch.tensor([1])
+    ids = start
     for _ in range(20):
-        best = sharp(codes[None, -8:])[0, -1].argmax()
-        codes = torch.cat([codes, best[None]])
-    start = torch.tensor([1])
-    assert torch.equal(chapter.generate(sharp, start, 20, 8, top_k=1), codes)
-    assert torch.equal(chapter.generate(sharp, start, 20, 8, top_k=1, seed=3), codes)
-    assert torch.equal(chapter.generate(sharp, start, 20, 8, temperature=1e-4), codes)
+        best = model(ids[None, -8:])[0, -1].argmax()
+        ids = torch.cat([ids, best[None]])
+    assert torch.equal(chapter.generate(model, start, 20, 8, **how), ids)
 
 
 class Fixed(torch.nn.Module):
@@ -456,325 +312,643 @@ class Fixed(torch.nn.Module):
         return torch.tensor([0.5, 0.3, 0.2]).log().expand(*x.shape, 3)
 
 
-def test_temperature_and_top_k_choose_as_they_should(chapter):
-    def shares(**how):
-        codes = chapter.generate(Fixed(), torch.tensor([0]), 3000, 4, **how)[1:]
-        return (codes.bincount(minlength=3) / 3000).tolist()
+@pytest.mark.parametrize(
+    "how, expected",
+    [
+        ({"temperature": 1}, [0.5, 0.3, 0.2]),
+        ({"temperature": 1, "top_k": 2}, [0.625, 0.375, 0]),
+        ({"temperature": 0.5}, [0.658, 0.237, 0.105]),
+        ({"temperature": 1, "top_k": 100}, [0.5, 0.3, 0.2]),
+    ],
+    ids=str,
+)
+def test_temperature_and_top_k_shape_the_probabilities(chapter, how, expected):
+    ids = chapter.generate(Fixed(), torch.tensor([0]), 3000, 4, **how)[1:]
+    assert (ids.bincount(minlength=3) / 3000).tolist() == pytest.approx(expected, abs=0.03)
 
-    assert shares(temperature=1) == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
-    assert shares(temperature=1, top_k=2) == pytest.approx([0.625, 0.375, 0], abs=0.03)
-    assert shares(temperature=0.5) == pytest.approx([0.658, 0.237, 0.105], abs=0.03)
-    assert shares(temperature=1, top_k=100) == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
 
-
-def test_no_more_is_read_than_the_context(chapter):
+def test_the_model_sees_no_more_than_the_context_length(chapter):
     model = Fixed()
-    chapter.generate(model, torch.tensor([0, 1]), 5, context=4)
+    chapter.generate(model, torch.tensor([0, 1]), 5, block_size=4)
     assert model.lengths == [2, 3, 4, 4, 4]
     assert not model.training
 
 
-def test_writing_leaves_the_random_numbers_alone(chapter, sharp):
+def test_generating_leaves_the_random_numbers_of_training_alone(chapter):
     torch.manual_seed(0)
-    expected = torch.rand(1)
-    torch.manual_seed(0)
-    chapter.generate(sharp, torch.tensor([1]), 5, 8)
-    assert torch.equal(torch.rand(1), expected)
-
-
-# Several processes
-
-
-def test_without_torchrun_there_is_one_process(chapter, monkeypatch):
-    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    monkeypatch.setenv("WORLD_SIZE", "7")  # another program's
-    assert chapter.join_processes("auto") == (0, 1)
-
-
-def test_more_processes_than_gpus(chapter, monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for device in ("auto", "cuda", "cuda:0", "mps"):
-        with pytest.raises(UserError, match="there are 2: choose --device cpu or cuda"):
-            chapter.join_processes(device)
-
-
-@pytest.mark.parametrize("works", [True, False])
-def test_compiled_is_tried_before_training(works, chapter, monkeypatch):
-    """The compiler itself takes too long for a test: this one compiles nothing, or fails."""
-    calls = []
-
-    def compile(model):
-        def translated(x):
-            calls.append(x)
-            if not works:
-                raise RuntimeError("no C++ compiler\nand more")
-            return model(x)
-
-        return translated
-
-    monkeypatch.setattr(torch, "compile", compile)
-    model = chapter.GPT(10, chapter.Settings(1, 1, 8, 4, 2, 3, 1e-3))
-    if works:
-        chapter.compiled(model, torch.arange(4))
-        assert calls[0].tolist() == [[0, 1, 2, 3]]
-        assert all(p.grad is None for p in model.parameters())
-    else:
-        with pytest.raises(
-            UserError, match=r"--compile does not work here: no C\+\+ compiler. Leave"
-        ):
-            chapter.compiled(model, torch.arange(4))
-
-
-HALVES = """
-import copy, importlib.util, sys, torch
-sys.path.insert(0, ROOT)
-spec = importlib.util.spec_from_file_location("chapter", CHAPTER)
-chapter = sys.modules["chapter"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(chapter)
-chapter.SIZES["small"] = settings = chapter.Settings(2, 2, 16, 8, 4, 5, 1e-2)
-
-rank, processes = chapter.join_processes("cpu")
-torch.manual_seed(0)
-codes = torch.randint(10, (100,))
-model = chapter.GPT(10, settings)
-alone = copy.deepcopy(model)
-torch.manual_seed(1)
-x, y = chapter.draw_batch(codes, settings, rank, processes)
-assert len(x) == 2
-learner = chapter.DistributedDataParallel(model)  # named, or it is gone before backward
-chapter.cross_entropy(learner(x), y).backward()
-torch.manual_seed(1)
-x, y = chapter.draw_batch(codes, settings)
-chapter.cross_entropy(alone(x), y).backward()
-for half, whole in zip(model.parameters(), alone.parameters()):
-    torch.testing.assert_close(half.grad, whole.grad)
-print("the gradients are equal")
-
-chapter.join_processes = lambda device: (rank, processes)
-chapter.main(["--text", "text.txt", "--output-dir", "two", "--device", "cpu"])
-"""
-
-
-def test_two_processes_learn_what_one_does(chapter, chapters_folder, quick, tmp_path):
-    """Two halves' gradients are the whole batch's; number 0 alone prints and saves."""
-    path = chapters_folder / f"{NAME}.py"
-    script = f"ROOT, CHAPTER = {str(ROOT)!r}, {str(path)!r}\n" + HALVES
-    (tmp_path / "halves.py").write_text(script, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    one = dataclasses.replace(chapter.SIZES["small"], dropout=0.0, iterations=5)
-    chapter.SIZES["small"] = one  # put back by the fixture
-    model, _, _ = quick()
-    done = subprocess.run(
-        [*command, "--nproc-per-node", "2", "halves.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("the gradients are equal") == 1
-    assert done.stdout.count("Checkpoint:") == done.stdout.count("Held-out loss:") == 1
-    assert "cpu, 2 processes" in done.stdout
-    both, _, _ = chapter.model_for(tmp_path / "two" / f"{NAME}.pt")
-    training.load_checkpoint(tmp_path / "two" / f"{NAME}.pt", both)
-    torch.testing.assert_close(parameters(both), parameters(model), rtol=1e-3, atol=1e-5)
-
-
-def test_a_batch_that_cannot_be_shared(chapter, quick, monkeypatch, fails):
-    monkeypatch.setattr(chapter, "join_processes", lambda device: (0, 3))
-    message = fails(lambda flags: quick(*flags), [])
-    assert "a batch of 4" in message and "3 processes" in message
-
-
-# The figure
-
-
-def test_the_head_that_looks_back_far_and_sharply_is_shown(chapter):
-    T = 12
-    weights = torch.ones(2, 3, T, T).tril()
-    weights = weights / weights.sum(dim=-1, keepdim=True)
-    weights[0, 1] = torch.eye(T)  # looks at itself
-    for t in range(T):
-        weights[1, 2, t] = torch.eye(T)[max(0, t - 3)]
-    assert chapter.clearest_head(weights) == (1, 2)
-
-
-def test_the_figure_tells_what_was_learned(chapter):
-    history = {"iteration": [0, 10, 20], "loss": [4.0, 3.0, 2.0], "held-out loss": [4.1, 3.1, 2.2]}
-    weights = torch.eye(4).expand(1, 1, 4, 4)
-    fig = chapter.draw(history, 4.2, 2.5, "a b月", weights, show=False)
-    losses, looks = fig.axes
-    assert losses.lines[0].get_xdata().tolist() == [0, 5, 15]
-    assert losses.lines[0].get_ydata().tolist() == history["loss"]
-    assert losses.lines[1].get_ydata().tolist() == history["held-out loss"]
-    assert {line.get_ydata()[0] for line in losses.lines[2:]} == {4.2, 2.5}
-    assert any("2.50" in text.get_text() for text in losses.texts)
-    assert looks.images[0].get_array().tolist() == torch.eye(4).tolist()
-    assert [label.get_text() for label in looks.get_yticklabels()][:3] == ["a", "␣", "b"]
-
-
-def test_the_line_shown_has_words(chapter):
-    text = "cut off here and more of it\nshort\n  this line has just enough words\n"
-    assert chapter.pick_line(text, 64) == "this line has just enough words"
-    assert chapter.pick_line("月" * 100, 8) == "月" * 8
+    before = torch.get_rng_state()
+    chapter.generate(Fixed(), torch.tensor([1]), 5, 8)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_sample_stands_in_a_margin(chapter):
     assert chapter.indented("a\n\nb") == "   | a\n   | \n   | b"
 
 
-# Use it
+# Self-attention
 
 
-def test_a_checkpoint_writes_the_same_text(chapter, quick, tmp_path, capsys):
-    model, vocabulary, _ = quick("--seed", 3, "--length", 30)
-    loaded, its_vocabulary, settings = chapter.model_for(tmp_path / f"{NAME}.pt")
-    training.load_checkpoint(tmp_path / f"{NAME}.pt", loaded)
-    assert its_vocabulary == vocabulary and settings.width == 16
-    assert torch.equal(parameters(loaded), parameters(model))
-    how = SimpleNamespace(temperature=0.8, top_k=None, seed=3)
-    expected = chapter.write(model, vocabulary, "the cat", 30, how)
-    assert expected.startswith("the cat") and len(expected) == 37
-    assert quick("--prompt", "the cat", "--length", 30, "--seed", 3) == expected
-    assert quick("--prompt", "the cat", "--length", 30, "--seed", 4) != expected
-    greedy = [quick("--prompt", "the", "--top-k", 1, "--seed", seed) for seed in (1, 2)]
-    assert greedy[0] == greedy[1]
-    assert len(quick("--prompt", "", "--length", 5)) == 6
-    chapter.main(["--prompt", "the cat", "--output-dir", str(tmp_path), "--device", "cpu"])
-    assert capsys.readouterr().out.startswith("the cat")
+@pytest.mark.parametrize("shape", [(4, 8), (2, 3, 5, 4)])
+def test_attention_by_hand_equals_torchs(chapter, shape):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, *shape)
+    y, weights = chapter.attention(q, k, v)
+    torch.testing.assert_close(y, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+    assert weights.shape == (*shape[:-1], shape[-2])
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(shape[:-1]))
+    assert (weights.triu(diagonal=1) == 0).all()
 
 
-def test_the_same_seed_gives_the_same_model(quick):
-    first, second, third = (quick("--seed", seed)[0] for seed in (1, 1, 2))
-    assert torch.equal(parameters(first), parameters(second))
-    assert not torch.equal(parameters(first), parameters(third))
+def test_attention_position_by_position(chapter):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 5, 4)
+    y, weights = chapter.attention(q, k, v)
+    for t in range(5):
+        p = torch.softmax(k[: t + 1] @ q[t] / 4**0.5, dim=0)
+        torch.testing.assert_close(weights[t, : t + 1], p)
+        torch.testing.assert_close(y[t], p @ v[: t + 1])
+
+
+def test_split_heads_gives_each_head_its_part(chapter, config):
+    torch.manual_seed(0)
+    module, x = chapter.CausalSelfAttention(config), torch.randn(3, 5, 16)
+    parts = module.split_heads(x)
+    assert [part.shape for part in parts] == 3 * [(3, 2, 5, 8)]
+    expected = (x @ module.c_attn.weight.T).split(16, dim=-1)  # queries, keys, values
+    for part, whole in zip(parts, expected, strict=True):
+        torch.testing.assert_close(part[:, 0], whole[..., :8])
+        torch.testing.assert_close(part[:, 1], whole[..., 8:])
+
+
+def test_self_attention_is_each_head_by_hand(chapter, config):
+    torch.manual_seed(0)
+    module, x = chapter.CausalSelfAttention(config), torch.randn(3, 5, 16)
+    q, k, v = (x @ module.c_attn.weight.T).split(16, dim=-1)
+    heads = []
+    for part in (slice(0, 8), slice(8, 16)):
+        y = F.scaled_dot_product_attention(q[..., part], k[..., part], v[..., part], is_causal=True)
+        heads.append(y)
+    torch.testing.assert_close(module(x), torch.cat(heads, dim=-1) @ module.c_proj.weight.T)
+
+
+# The GPT
+
+
+def test_the_mlp_is_two_layers_with_gelu_between(chapter, config):
+    torch.manual_seed(0)
+    mlp, x = chapter.MLP(config), torch.randn(2, 5, 16)
+    assert mlp.c_fc.weight.shape == (64, 16) and mlp.c_fc.bias is None
+    torch.testing.assert_close(mlp(x), F.gelu(x @ mlp.c_fc.weight.T) @ mlp.c_proj.weight.T)
+
+
+def test_a_block_is_two_residual_connections_with_pre_norm(chapter, config):
+    torch.manual_seed(0)
+    block, x = chapter.Block(config), torch.randn(2, 5, 16)
+    middle = x + block.attn(F.layer_norm(x, [16]))
+    torch.testing.assert_close(block(x), middle + block.mlp(F.layer_norm(middle, [16])))
+
+
+def test_the_gpt_has_the_parameters_that_it_should(chapter, config):
+    model = make_model(chapter, config)
+    per_block = 12 * 16 * 16 + 2 * 16
+    assert sum(p.numel() for p in model.parameters()) == (10 + 8) * 16 + 2 * per_block + 16
+    assert model.wte.weight.std().item() == pytest.approx(0.02, rel=0.3)
+    assert model.blocks[0].mlp.c_proj.weight.std().item() == pytest.approx(0.01, rel=0.2)
+
+
+def test_embed_adds_token_and_position_embedding(chapter, config):
+    model = make_model(chapter, config)
+    embedded = model.embed(torch.tensor([[3, 3, 1]]))
+    assert embedded.shape == (1, 3, 16)
+    torch.testing.assert_close(
+        embedded[0], model.wte.weight[[3, 3, 1]] + model.wpe.weight[:3], rtol=0, atol=0
+    )
+
+
+def test_forward_goes_through_all_blocks_to_the_tied_weights(chapter, config):
+    model = make_model(chapter, config)
+    x = torch.randint(10, (3, 6))
+    hidden = model.wte.weight[x] + model.wpe.weight[:6]
+    for block in model.blocks:
+        hidden = block(hidden)
+    expected = F.layer_norm(hidden, [16]) @ model.wte.weight.T
+    assert expected.shape == (3, 6, 10)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_a_later_token_changes_no_earlier_prediction(chapter, config):
+    """This is what the causal mask is for."""
+    model = make_model(chapter, config)
+    x = torch.randint(10, (1, 8))
+    before = model(x)
+    for t in range(1, 8):
+        changed = x.clone()
+        changed[0, t] = (x[0, t] + 1) % 10
+        after = model(changed)
+        torch.testing.assert_close(after[:, :t], before[:, :t], rtol=0, atol=1e-6)
+        assert not torch.allclose(after[:, t:], before[:, t:], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_untrained_every_token_is_about_as_probable(chapter, size):
+    model = make_model(chapter, chapter.SIZES[size], vocabulary_size=100)
+    x, y = torch.randint(100, (2, 8, chapter.SIZES[size].block_size)).unbind()
+    loss = chapter.cross_entropy(model(x), y).item()
+    assert loss == pytest.approx(math.log(100), rel=0.05)
+
+
+# Optimizer and learning-rate schedule
+
+
+def test_weight_decay_is_for_the_matrices_only(chapter, config):
+    model = make_model(chapter, config)
+    optimizer = chapter.make_optimizer(model, lr=0.02)
+    assert type(optimizer) is torch.optim.AdamW
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert len(decays) == len(list(model.parameters()))
+    for parameter in model.parameters():
+        assert decays[id(parameter)] == (0.1 if parameter.dim() == 2 else 0)
+    for group in optimizer.param_groups:
+        assert (group["lr"], group["betas"], group["fused"]) == (0.02, (0.9, 0.99), True)
+
+
+def test_the_learning_rate_rises_then_falls_to_a_tenth(chapter, config):
+    long = dataclasses.replace(config, max_iters=1000, lr=2.0)
+    rates = [chapter.learning_rate(i, long) for i in range(1001)]
+    assert rates[0] == pytest.approx(2 / 101) and rates[100] == 2
+    assert rates[:101] == sorted(rates[:101]) and rates[100:] == sorted(rates[100:], reverse=True)
+    assert rates[550] == pytest.approx(1.1) and rates[1000] == pytest.approx(0.2)
+    assert chapter.learning_rate(0, dataclasses.replace(long, max_iters=1)) == 2
+
+
+# Training
+
+
+def test_train_overfits_one_window(chapter, config):
+    """A text as long as a window has just one: the model learns it by heart."""
+    config = dataclasses.replace(config, max_iters=150)
+    ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
+    model = make_model(chapter, config)
+    assert chapter.cross_entropy(model(ids[None, :-1]), ids[None, 1:]) > 2
+    history = chapter.train(model, chapter.make_optimizer(model, config.lr), ids, config, dict)
+    assert history["loss"][-1] < 0.02
+
+
+def test_train_is_the_loop_that_the_reader_knows(chapter, config):
+    config = dataclasses.replace(config, max_iters=25)
+    ids = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0))
+    model = make_model(chapter, config)
+    expected, measured = copy.deepcopy(model), []
+
+    def measure():
+        measured.append(float(len(measured)))
+        return {"val loss": measured[-1]}
+
+    optimizer = chapter.make_optimizer(model, config.lr)
+    torch.manual_seed(5)
+    history = chapter.train(model, optimizer, ids, config, measure, first=3)
+
+    optimizer = chapter.make_optimizer(expected, config.lr)
+    torch.manual_seed(5)
+    losses = []
+    for i in range(3, 25):
+        for group in optimizer.param_groups:
+            group["lr"] = chapter.learning_rate(i, config)
+        x, y = chapter.get_batch(ids, config)
+        loss = F.cross_entropy(expected(x).view(-1, 10), y.reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(expected.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    torch.testing.assert_close(parameters(model), parameters(expected))
+    ends = [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25]
+    assert history["iteration"] == ends and history["val loss"] == measured
+    for loss, start, end in zip(history["loss"], [3, *ends], ends, strict=False):
+        assert loss == pytest.approx(sum(losses[start - 3 : end - 3]) / (end - start))
+
+
+@pytest.mark.parametrize("iterations", [1, 5, 11, 20])
+def test_each_loss_in_the_history_is_a_mean_of_batches(iterations, chapter, config):
+    """The last one too: an evaluation just before it would leave it no batch."""
+    config = dataclasses.replace(config, max_iters=iterations)
+    model = make_model(chapter, config)
+    optimizer = chapter.make_optimizer(model, 1e-6)
+    history = chapter.train(model, optimizer, torch.arange(200) % 10, config, dict)
+    assert history["iteration"][-1] == iterations
+    assert all(loss > 0 for loss in history["loss"])
+
+
+def test_train_goes_back_to_training_mode_after_each_evaluation(chapter, config):
+    model = make_model(chapter, config)
+    modes = []
+    model.register_forward_hook(lambda module, *_: modes.append(module.training))
+
+    def measure():
+        model.eval()
+        return {}
+
+    optimizer = chapter.make_optimizer(model, config.lr)
+    chapter.train(model, optimizer, torch.randint(10, (50,)), config, measure)
+    assert modes == 8 * [True]
+
+
+# Several processes
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    """torchrun(rank, processes) sets what torchrun sets, but starts nothing.
+
+    It returns a list that gets the backend with which the processes would be joined.
+    """
+
+    def start(rank, processes):
+        backends = []
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+        for name in ("RANK", "LOCAL_RANK"):
+            monkeypatch.setenv(name, str(rank))
+        monkeypatch.setattr(torch.distributed, "init_process_group", backends.append)
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+        monkeypatch.setattr(torch.distributed, "get_world_size", lambda: processes)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        return backends
+
+    return start
+
+
+def test_without_torchrun_there_is_one_process(chapter, monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "7")  # another program's
+    device = torch.device("cpu")
+    assert chapter.join_processes(device) == (0, 1, device)
+
+
+def test_each_process_has_a_gpu_or_all_share_the_cpu(chapter, torchrun):
+    calls = torchrun(1, 2)
+    assert chapter.join_processes(torch.device("cuda")) == (1, 2, torch.device("cuda"))
+    assert calls == ["nccl"]
+    calls = torchrun(5, 6)
+    for device in ("cpu", "mps"):
+        assert chapter.join_processes(torch.device(device)) == (5, 6, torch.device("cpu"))
+    assert calls == ["gloo", "gloo"]
+
+
+@pytest.mark.parametrize("rank, device", [(2, "cuda"), (0, "cuda:0")])
+def test_more_processes_than_gpus(chapter, torchrun, rank, device):
+    torchrun(rank, 3)
+    with pytest.raises(UserError, match="there are 2: choose --device cpu or cuda"):
+        chapter.join_processes(torch.device(device))
+
+
+def test_a_batch_that_cannot_be_shared(fails, flags, torchrun):
+    torchrun(0, 3)
+    message = fails(NAME, flags)
+    assert "a batch of 2" in message and "3 processes" in message
+
+
+SAVE_GRADIENT = """
+import os, runpy, sys, torch
+
+clip = torch.nn.utils.clip_grad_norm_
+
+def clip_and_save(parameters, max_norm):
+    parameters = list(parameters)
+    gradient = torch.cat([parameter.grad.flatten() for parameter in parameters])
+    torch.save(gradient, f"gradient{os.environ['RANK']}.pt")
+    torch.nn.utils.clip_grad_norm_ = clip  # the first batch is enough
+    return clip(parameters, max_norm)
+
+torch.nn.utils.clip_grad_norm_ = clip_and_save
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, flags, tmp_path):
+    """Each sees half of each batch and has the gradient of the whole; the first alone reports."""
+    (tmp_path / "save_gradient.py").write_text(SAVE_GRADIENT, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["save_gradient.py", chapters_folder / f"{NAME}.py", *flags]
+    env = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=tmp_path,
+        env=os.environ | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    for once in ["Chapter 9", "2 processes share", "Checkpoint:", "Validation loss:"]:
+        assert done.stdout.count(once) == 1
+
+    names = trained.names  # of one process, with the same seed
+    config = chapter.Config(**dataclasses.asdict(names.config))
+    model = make_model(chapter, config, len(names.vocabulary))
+    x, y = chapter.get_batch(names.train_ids, config)
+    loss_of_half = chapter.cross_entropy(model(x[:1]), y[:1]).item()
+    chapter.cross_entropy(model(x), y).backward()
+    whole = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    for rank in (0, 1):
+        torch.testing.assert_close(torch.load(tmp_path / f"gradient{rank}.pt"), whole)
+    history = training.load_checkpoint(tmp_path / f"{NAME}.pt", model)
+    torch.testing.assert_close(parameters(model), parameters(names.model), rtol=1e-3, atol=1e-5)
+    assert history["loss"][0] == pytest.approx(loss_of_half)
+    assert history["val loss"] == pytest.approx(names.history["val loss"], rel=1e-3)
+
+
+# Continuing a prompt
+
+
+def arguments(**given):
+    """The flags that continue_text and continue_prompt read."""
+    defaults = {"length": 30, "temperature": 0.8, "top_k": None, "seed": 0}
+    return Namespace(**defaults | {"device": torch.device("cpu")} | given)
+
+
+@pytest.fixture
+def sharp(chapter, config):
+    """A model whose logits lie far apart."""
+    model = make_model(chapter, config)
+    torch.nn.init.normal_(model.wte.weight, std=0.5)
+    return model
+
+
+def test_continue_text_follows_every_flag(chapter, sharp):
+    text = chapter.continue_text(sharp, "abcdefghij", "bad", 30, arguments())
+    assert text.startswith("bad") and len(text) == 33 and set(text) <= set("abcdefghij")
+    for flag in [{"seed": 1}, {"top_k": 2}, {"temperature": 5.0}]:
+        expected = chapter.generate(sharp, torch.tensor([1, 0, 3]), 30, 8, **flag)
+        expected = chapter.decode(expected, "abcdefghij")
+        got = chapter.continue_text(sharp, "abcdefghij", "bad", 30, arguments(**flag))
+        assert got == expected != text
+
+
+def test_continue_prompt_prints_what_the_checkpoints_model_generates(
+    chapter, config, sharp, tmp_path, capsys
+):
+    save(chapter, tmp_path / f"{NAME}.pt", sharp, config, "abcdefghij")
+    expected = chapter.continue_text(sharp, "abcdefghij", "bad", 30, arguments())
+    args = arguments(output_dir=tmp_path, prompt="bad")
+    assert chapter.continue_prompt(args) == expected
+    assert capsys.readouterr().out == expected + "\n"
+    without = chapter.continue_prompt(arguments(output_dir=tmp_path, prompt="", length=5))
+    assert without.startswith("a") and len(without) == 6
+
+
+def test_prompt_only_continues_the_text(run, trained):
+    def shown(*flags):
+        folder = ["--output-dir", trained.names.args.output_dir, "--device", "cpu"]
+        done = run(NAME, "--prompt", "the cat", *folder, "--length", 30, *flags)
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    names = trained.names
+    expected = names.continue_text(names.model, names.vocabulary, "the cat", 30, names.args)
+    assert shown() == expected + "\n" != shown("--seed", 4)
+    assert shown("--top-k", 1, "--seed", 1) == shown("--top-k", 1, "--seed", 2)
+
+
+# Results
+
+
+def test_attention_weights_are_those_the_model_uses(chapter, config):
+    model = make_model(chapter, dataclasses.replace(config, dropout=0.5))
+    ids = torch.randint(10, (6,))
+    weights = chapter.attention_weights(model, ids)
+    assert weights.shape == (2, 2, 6, 6) and not weights.requires_grad
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 2, 6))
+    seen = []
+    model.blocks[1].attn.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    model(ids[None])
+    q, k, v = model.blocks[1].attn.split_heads(seen[0])
+    torch.testing.assert_close(weights[1], chapter.attention(q, k, v)[1][0])
+
+
+def test_the_head_that_attends_far_back_and_sharply_is_shown(chapter, run, flags, tmp_path):
+    """Four heads are set by hand: they attend to the same position, the previous one, the first,
+    and, less sharply, the third before. Only the last tells something, and is to be shown.
+    """
+    T = 32
+    config = chapter.Config(1, 4, 128, T, batch_size=1, max_iters=1, lr=1e-9)
+    model = make_model(chapter, config, len(VOCABULARY))
+    positions = [[max(t - back, 0) for t in range(T)] for back in (0, 1, T, 3)]
+    with torch.no_grad():
+        c_attn = model.blocks[0].attn.c_attn.weight
+        for parameter in (model.wte.weight, model.wpe.weight, c_attn):
+            parameter.zero_()
+        model.wpe.weight[:] = torch.eye(T, 128)  # one-hot, so each position can be addressed
+        queries, keys, _ = c_attn.view(3, 4, T, 128)
+        keys[:] = torch.eye(T, 128)
+        for head in range(4):
+            queries[head, positions[head], range(T)] = 1 if head < 3 else 0.2
+    save(chapter, tmp_path / f"{NAME}.pt", model, config, VOCABULARY)
+    done = run(NAME, *flags, "--resume")
+    names, weights = done.names, done.names.weights
+    assert weights[0].argmax(dim=-1).tolist() == positions
+    assert "head 4 of layer 1 attends most sharply" in done.out
+    _, attends = names.fig.axes
+    assert attends.images[0].get_array().tolist() == weights[0, 3].tolist()
+    characters = plotting.visible(names.text[-(len(names.text) // 10) :][:32])
+    for labels in (attends.get_xticklabels(), attends.get_yticklabels()):
+        assert [label.get_text() for label in labels] == characters
+
+
+def test_the_figure_shows_the_losses_and_the_baselines(trained):
+    names = trained.names
+    losses, _ = names.fig.axes
+    loss, val_loss, *baselines = losses.lines
+    assert list(loss.get_xdata()) == [i + 0.5 for i in range(8)]  # in the middle of each mean
+    assert list(loss.get_ydata()) == names.history["loss"]
+    assert list(val_loss.get_xdata()) == names.history["iteration"] == list(range(1, 9))
+    assert list(val_loss.get_ydata()) == names.history["val loss"]
+    assert [line.get_ydata()[0] for line in baselines] == [names.uniform, names.bigram_loss]
+    assert [text.get_text() for text in losses.texts] == [
+        "uniform guess: 2.48",
+        f"bigram baseline: {names.bigram_loss:.2f}",
+    ]
+
+
+# Seed, text, resume, compile
+
+
+def test_the_same_seed_gives_the_same_model(run, trained, flags):
+    same, other = (run(NAME, *flags, "--seed", seed).names for seed in (0, 1))
+    assert torch.equal(parameters(same.model), parameters(trained.names.model))
+    assert same.history == trained.names.history
+    assert not torch.equal(parameters(other.model), parameters(trained.names.model))
 
 
 @pytest.mark.filterwarnings("error")
-def test_chinese_text(quick, tmp_path):
+def test_chinese_text(run, flags, tmp_path):
     poem = tmp_path / "诗.txt"
-    poem.write_text(POEM * 10, encoding="utf-8")
-    _, vocabulary, history = quick("--text", poem, "--iterations", 60)
-    assert set(vocabulary) == set(POEM)
-    assert history["held-out loss"][-1] < 1.5 < history["held-out loss"][0]
-    assert set(quick("--prompt", "明月", "--length", 20)) <= set(POEM)
+    poem.write_text(POEM * 60, encoding="utf-8")
+    names = run(NAME, *flags, "--text", poem, "--iterations", 40).names
+    assert set(names.vocabulary) == set(POEM)
+    assert names.history["val loss"][-1] < 1.5 < names.start_loss
+    shown = run(NAME, *flags, "--prompt", "明月").out
+    assert shown.startswith("明月") and set(shown) <= set(POEM) and len(shown) == 23
 
 
-def interrupt_after(monkeypatch, chapter, batches):
+def interrupt_after(monkeypatch, batches):
     """Press Ctrl-C while the given batch is being worked on."""
-    seen, draw_batch = [], chapter.draw_batch
+    clip, clipped = torch.nn.utils.clip_grad_norm_, []
 
-    def draw(*given):
-        seen.append(1)
-        if len(seen) == batches:
+    def clip_grad_norm_(*given):
+        clipped.append(1)
+        if len(clipped) == batches:
             signal.raise_signal(signal.SIGINT)
-        return draw_batch(*given)
+        return clip(*given)
 
-    monkeypatch.setattr(chapter, "draw_batch", draw)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip_grad_norm_)
 
 
-def test_after_ctrl_c_resume_goes_on_as_if_never_stopped(chapter, quick, monkeypatch, tmp_path):
-    whole, _, whole_history = quick("--output-dir", tmp_path / "whole")
+def test_after_ctrl_c_resume_continues_as_if_never_stopped(
+    chapter, config, run, flags, monkeypatch, tmp_path
+):
+    """All start from the checkpoint of an untrained model, which brings a config with dropout."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    config = dataclasses.replace(config, dropout=0.1)
+    model = make_model(chapter, config, len(VOCABULARY))
+    save(chapter, whole / f"{NAME}.pt", model, config, VOCABULARY)
+    shutil.copytree(whole, parts)
+    never_stopped = run(NAME, *flags, "--resume", "--output-dir", whole)
+    assert never_stopped.status == 0
+
+    flags = [*flags, "--resume", "--output-dir", parts]
     with monkeypatch.context() as patch:
-        interrupt_after(patch, chapter, 3)
-        with pytest.raises(SystemExit) as exit_:
-            quick()
-    assert exit_.value.code == 130
-    saved = training.read_checkpoint(tmp_path / f"{NAME}.pt")
-    assert saved["history"]["iteration"] == [0, 1, 2, 3]
-    parts, _, history = quick("--resume")
-    assert torch.equal(parameters(whole), parameters(parts))
-    assert history["iteration"] == whole_history["iteration"] == [0, 1, 2, 3, 4, 5, 6, 8]
-    assert history["held-out loss"] == whole_history["held-out loss"]
+        interrupt_after(patch, 3)
+        stopped = run(NAME, *flags)
+    assert stopped.status == 130
+    assert "Stopped after 3 of 8 iterations; what was learned until then is kept." in stopped.out
+    assert (parts / f"{NAME}.png").exists()
+    assert training.read_checkpoint(parts / f"{NAME}.pt")["history"]["iteration"] == [1, 2, 3]
+    resumed = run(NAME, *flags)
+    assert torch.equal(parameters(resumed.names.model), parameters(never_stopped.names.model))
+    assert resumed.names.history == never_stopped.names.history
+    assert resumed.names.history["iteration"] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_resume_trains_until_so_many_iterations_are_reached(quick, fails, tmp_path):
-    quick()
-    message = fails(lambda flags: quick(*flags), ["--resume"])
-    assert "8 iterations behind it" in message and "--iterations 16" in message
-    _, _, history = quick("--resume", "--iterations", 10)
-    assert history["iteration"][-2:] == [8, 10]
+@pytest.fixture
+def continued(trained, flags, tmp_path):
+    """Flags that continue training from a copy of `trained`'s checkpoint."""
+    shutil.copy(trained.names.checkpoint, tmp_path)
+    return [*flags, "--resume"]
 
 
-def test_resume_wants_the_text_and_the_size_that_it_knows(quick, fails, tmp_path):
-    quick()
-    (tmp_path / "other.txt").write_text("0123456789 " * 30, encoding="utf-8")
-    main = lambda flags: quick(*flags)  # noqa: E731
-    assert "same --text" in fails(main, ["--resume", "--text", tmp_path / "other.txt"])
-    assert "--size" in fails(main, ["--resume", "--size", "small"])
+def test_resume_trains_up_to_the_iterations_given(run, fails, trained, continued):
+    message = fails(NAME, continued)
+    assert "trained for 8 iterations" in message and "--iterations 16" in message
+    names = run(NAME, *continued, "--iterations", 10, "--lr", 1e-5).names
+    assert names.history["iteration"] == [*range(1, 9), 9, 10]
+    assert names.history["val loss"][:8] == trained.names.history["val loss"]
+
+
+def test_the_config_is_the_sizes_or_the_checkpoints_but_for_the_flags(
+    chapter, run, trained, continued, text, tmp_path
+):
+    small = dataclasses.asdict(chapter.SIZES["small"])
+    small |= {"max_iters": 8, "batch_size": 2}
+    assert dataclasses.asdict(trained.names.config) == small
+    few = ["--text", text, "--output-dir", tmp_path, "--resume", "--lr", 0.5]
+    assert dataclasses.asdict(run(NAME, *few).names.config) == small | {"lr": 0.5}
+
+
+def test_resume_wants_the_text_and_the_size_of_the_checkpoint(fails, continued, tmp_path):
+    (tmp_path / "other.txt").write_text("0123456789 " * 200, encoding="utf-8")
+    assert "same --text" in fails(NAME, [*continued, "--text", tmp_path / "other.txt"])
+    assert "--size" in fails(NAME, [*continued, "--size", "small"])
+
+
+class Compiled(torch.nn.Module):
+    """What torch.compile returns, but for the translation, which takes too long for a test."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.given, self.without_gradients = model, [], []
+
+    def forward(self, x):
+        self.given.append(x)
+        self.without_gradients.append(all(p.grad is None for p in self.parameters()))
+        return self.model(x)
+
+
+def test_compile_is_tried_before_training_and_changes_no_result(run, trained, flags, monkeypatch):
+    monkeypatch.setattr(torch, "compile", Compiled)
+    names = run(NAME, *flags, "--compile").names
+    assert torch.equal(names.learner.given[0], names.train_ids[None, :128])
+    assert len(names.learner.given) == 9
+    assert names.learner.without_gradients[:2] == [True, True]
+    assert names.history == trained.names.history
+
+
+def test_compile_where_it_does_not_work(fails, flags, monkeypatch):
+    def compile(model):
+        def fail(x):
+            raise RuntimeError("no C++ compiler\nand more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compile)
+    message = fails(NAME, [*flags, "--compile"])
+    assert "--compile does not work here: no C++ compiler. Leave it out." in message
 
 
 # Errors
 
 
-def test_the_command_line(chapter):
-    args = chapter.make_parser().parse_args(["--size", "large", "--text", "a.txt", "b.txt"])
-    assert args.size == "large" and len(args.text) == 2
-    assert "iterations" not in args and "lr" not in args
-    assert chapter.make_parser().parse_args(["--lr", "0.5"]).lr == 0.5
-
-
-def test_texts_that_cannot_be_used(chapter, quick, fails, tmp_path):
-    main = lambda flags: quick(*flags)  # noqa: E731
+def test_texts_that_cannot_be_used(fails, tmp_path):
     path = tmp_path / "mine.txt"
-    message = fails(main, ["--text", path])
+    flags = ["--output-dir", tmp_path, "--text"]
+    message = fails(NAME, [*flags, path])
     assert str(path) in message and "No such file" in message
-    assert str(tmp_path) in fails(main, ["--text", tmp_path])
+    assert str(tmp_path) in fails(NAME, [*flags, tmp_path])
     path.write_bytes(POEM.encode("gb18030"))
-    message = fails(main, ["--text", path])
+    message = fails(NAME, [*flags, path])
     assert str(path) in message and "UTF-8" in message
     path.write_text(" \n")
-    assert "is empty" in fails(main, ["--text", path])
+    assert "is empty" in fails(NAME, [*flags, path])
     path.write_text("short")
-    assert "too few" in fails(main, ["--text", path])
+    assert "too few" in fails(NAME, [*flags, path])
 
 
-def test_a_prompt_with_characters_never_seen(quick, fails):
-    quick()
-    message = fails(lambda flags: quick(*flags), ["--prompt", "the 猫 sat!"])
+def test_a_prompt_with_unknown_characters(fails, trained):
+    folder = trained.names.args.output_dir
+    message = fails(NAME, ["--output-dir", folder, "--prompt", "the 猫 sat!"])
     assert "'!'" in message and "'猫'" in message and "'t'" not in message
 
 
-def test_checkpoints_that_cannot_be_used(chapter, small, quick, fails, tmp_path):
-    main = lambda flags: quick(*flags)  # noqa: E731
+@pytest.mark.parametrize("job", [["--prompt", "a"], ["--resume"]], ids=str)
+def test_checkpoints_that_cannot_be_used(chapter, config, fails, flags, tmp_path, job):
     path = tmp_path / f"{NAME}.pt"
-    for flags in (["--prompt", "a"], ["--resume"]):
-        path.unlink(missing_ok=True)
-        assert "Train first" in fails(main, flags)
-        path.write_text("not a checkpoint")
-        assert "is not a checkpoint" in fails(main, flags)
-        model = torch.nn.Linear(1, 1)
-        training.save_checkpoint(path, model, torch.optim.SGD(model.parameters()), {})
-        assert "no checkpoint of this chapter" in fails(main, flags)
-    model = make_model(chapter, small, vocabulary_size=3)
-    settings = dataclasses.asdict(dataclasses.replace(small, width=32))
-    more = {"settings": settings, "vocabulary": "abc"}
-    training.save_checkpoint(path, model, chapter.make_optimizer(model, 1.0), {}, **more)
-    assert "another model" in fails(main, ["--prompt", "a"])
+    assert "Train first" in fails(NAME, [*flags, *job])
+    path.write_text("not a checkpoint")
+    assert "is not a checkpoint" in fails(NAME, [*flags, *job])
+    model = torch.nn.Linear(1, 1)
+    training.save_checkpoint(path, model, torch.optim.SGD(model.parameters()), {})
+    assert "no checkpoint of this chapter" in fails(NAME, [*flags, *job])
+    model = make_model(chapter, config, len(VOCABULARY))
+    save(chapter, path, model, config, VOCABULARY, n_embd=32)  # the model's is 16
+    assert "another model" in fails(NAME, [*flags, *job])
 
 
-def test_a_loss_that_becomes_nan(quick, fails, tmp_path):
-    message = fails(lambda flags: quick(*flags), ["--lr", 1e30], status=1)
+def test_a_loss_that_becomes_nan(fails, flags, tmp_path):
+    message = fails(NAME, [*flags, "--lr", 1e30], status=1)
     assert "diverged" in message and "--lr" in message
     assert not (tmp_path / f"{NAME}.pt").exists()
 
 
-def test_prompt_and_resume_exclude_each_other(quick, fails):
-    message = fails(lambda flags: quick(*flags), ["--resume", "--prompt", "a"])
-    assert "not allowed with" in message
-
-
-def test_an_unknown_size(quick, fails):
-    assert "invalid choice: 'huge'" in fails(lambda flags: quick(*flags), ["--size", "huge"])
+def test_flags_that_cannot_be_met(fails, flags):
+    assert "not allowed with" in fails(NAME, [*flags, "--resume", "--prompt", "a"])
+    assert "invalid choice: 'huge'" in fails(NAME, [*flags, "--size", "huge"])
 
 
 @needs_cuda
-@pytest.mark.parametrize("flags", [[], ["--compile"]])
-def test_on_cuda_it_learns(quick, flags, tmp_path):
-    _, _, history = quick("--device", "cuda", "--iterations", 60, *flags)
-    assert history["held-out loss"][-1] < 0.8 * history["held-out loss"][0]
-    assert quick("--device", "cuda", "--prompt", "the cat").startswith("the cat")
+@pytest.mark.parametrize("more", [[], ["--compile"]], ids=str)
+def test_on_cuda_it_learns(run, flags, more):
+    flags = [*flags, "--device", "cuda"]
+    names = run(NAME, *flags, "--iterations", 60, *more).names
+    assert names.history["val loss"][-1] < 0.8 * names.start_loss
+    assert run(NAME, *flags, "--prompt", "the cat").out.startswith("the cat")
