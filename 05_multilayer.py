@@ -245,7 +245,7 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# The deep network's training loss is lower in the end; on the test set this advantage is gone.
+# The deep network's training loss is lower in the end. On the test set this advantage is gone.
 
 # %% tags=["hide-input"]
 if MAIN:

@@ -426,9 +426,9 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# Loss and accuracy over the epochs; the **confusion matrix**, which counts how often each digit
-# (row) was predicted as each digit (column), with the mistakes coloured; and ten digits of the test
-# set above the ten mistakes that were given the highest probability.
+# On the left, loss and accuracy over the epochs; on the right, the **confusion matrix**: how often
+# each digit (row) was predicted as each digit (column), with the mistakes coloured. Below, ten
+# digits of the test set, and the ten mistakes that were given the highest probability.
 
 # %% tags=["hide-input"]
 if MAIN:

@@ -529,9 +529,9 @@ if MAIN:
 # %% [markdown]
 # ## Results
 #
-# A row has a rung's throughput, the median of the rounds and their range; its `speedup` over the
-# first row; and, for rungs 1, 2, 3 and 5, the estimated seconds of all its epochs, the test
-# accuracy after the last of them, and the estimated seconds `to 98 %`, which is what counts.
+# A row has a rung's throughput, the median of the rounds and their range, and its `speedup` over
+# the first row. For rungs 1, 2, 3 and 5 it also has the estimated seconds of all epochs, the test
+# accuracy after the last one, and the estimated seconds `to 98 %`, which is what counts.
 
 # %%
 if MAIN:

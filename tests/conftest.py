@@ -61,8 +61,11 @@ def load_chapter(chapters_folder, pytestconfig):
     @functools.cache
     def load_by_name(name: str) -> ModuleType:
         path = _find(chapters_folder, name)
+        watched = examiner and path.parent != ROOT
+        if watched:
+            examiner.readers_file = str(path)  # before it is imported: that may fail
         module = load(path)
-        if examiner and path.parent != ROOT:
+        if watched:
             examiner.watch(module, load(ROOT / path.name))
         return module
 

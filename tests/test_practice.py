@@ -237,6 +237,13 @@ def test_what_a_check_leaves_running_is_ended(tmp_path):
     pytest.fail("the loop goes on")
 
 
+def test_tests_that_did_not_run_are_no_success(folder, monkeypatch):
+    write(folder, "01_linear_grid", SOURCES["01_linear_grid"])
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k no_such_test")
+    with pytest.raises(RuntimeError, match="without a verdict"):
+        run("check", 1)
+
+
 @pytest.mark.slow
 def test_a_wrong_import_names_the_module(folder, capsys):
     wrong = changed("01_linear_grid", "import numpy as np", "import numpi as np")
