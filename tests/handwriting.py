@@ -1,4 +1,4 @@
-"""Digits drawn as a person writes them, strokes of a round pen: pictures MNIST has never seen."""
+"""Digits drawn as a person writes them, strokes of a round pen: images that MNIST does not have."""
 
 import numpy as np
 from PIL import Image, ImageDraw

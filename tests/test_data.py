@@ -81,7 +81,7 @@ def test_a_read_only_project_unpacks_elsewhere(altered_data, monkeypatch):
     assert len(torchvision.datasets.MNIST(root, train=False)) == 10_000
 
 
-def test_workers_start_where_they_find_the_data_set(monkeypatch):
+def test_workers_start_where_they_find_the_dataset(monkeypatch):
     notebook, script = types.ModuleType("__main__"), types.ModuleType("__main__")
     script.__file__ = "06_dataloader.py"
     for main, method, can_start in [

@@ -1,4 +1,4 @@
-"""common/digits.py: pictures as people have them, brought into MNIST's form."""
+"""common/digits.py: images as people have them, brought into MNIST's form."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ PLAIN = mnist_form(draw(5, 100))
         ),
     ],
 )
-def test_the_same_digit_whatever_the_picture(image):
+def test_the_same_digit_however_it_is_shown(image):
     assert difference(PLAIN, mnist_form(image)) < 0.25
 
 
@@ -102,7 +102,7 @@ def test_a_photo_stored_sideways_is_turned(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 300), (28, 28), (1000, 700)])
 @pytest.mark.parametrize("mode, color", [("L", 255), ("L", 0), ("RGBA", (0, 0, 0, 0))])
-def test_an_empty_picture(size, mode, color):
+def test_an_empty_image(size, mode, color):
     with pytest.raises(ValueError, match="it shows no digit"):
         digits.to_mnist(Image.new(mode, size, color))
 
@@ -113,8 +113,8 @@ def test_noise_alone_is_no_digit():
         digits.to_mnist(Image.fromarray(noise))
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
-def test_a_file_that_is_no_picture(content, tmp_path):
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_a_file_that_is_no_image(content, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"digit\.png as an image: expected PNG, JPEG"):
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_there(tmp_path):
         digits.read(tmp_path / "digit.png")
 
 
-def test_a_picture_of_100_megapixels_is_read_without_a_warning(tmp_path, recwarn):
+def test_an_image_of_100_megapixels_is_read_without_a_warning(tmp_path, recwarn):
     path = tmp_path / "digit.png"
     draw(5, 100).convert("L").resize((10_000, 10_000), Image.Resampling.NEAREST).save(path)
     assert difference(PLAIN, np.asarray(digits.read(path), dtype=float)) < 0.25
@@ -140,7 +140,7 @@ def test_the_file_that_shows_nothing_is_named(tmp_path):
         digits.read(path)
 
 
-def test_a_truncated_picture(tmp_path):
+def test_a_truncated_image(tmp_path):
     path = tmp_path / "digit.png"
     ImageOps.expand(draw(5, 200), 50).save(path)
     path.write_bytes(path.read_bytes()[:-200])

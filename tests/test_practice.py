@@ -371,7 +371,7 @@ MISTAKES = {
         "linear = torch.nn.Linear(1, 1)",
         "LinearModel.__init__",
     ),
-    "no self. in the data set": ("06_dataloader", "self.y_train = ", "y_train = ", None),
+    "no self. in the dataset": ("06_dataloader", "self.y_train = ", "y_train = ", None),
     "the loss summed with its graph": ("07_mnist_mlp", "loss.detach() *", "loss *", "train"),
     "tested with gradients": ("07_mnist_mlp", "with torch.no_grad():", "if True:", None),
     "tested in training mode": (
