@@ -50,7 +50,7 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
     import matplotlib.pyplot as plt
 
     with atomic_write(path) as temporary:
-        fig.savefig(temporary, pil_kwargs={"optimize": True})
+        fig.savefig(temporary)
     print(f"Figure:     {display_path(path)}")
     if show or "inline" in plt.get_backend():
         if plt.get_backend().lower() == "agg":
