@@ -15,6 +15,7 @@ import matplotlib
 import pytest
 import torch
 from examiner import Examiner
+from matplotlib.figure import Figure
 
 from common.chapter import load
 from common.cli import ROOT
@@ -137,24 +138,75 @@ def run(chapters_folder):
     return run
 
 
+@pytest.fixture(scope="module")
+def outputs(request, chapters_folder, tmp_path_factory) -> Path:
+    """The output folder of `ran`: a reader who practises gets the figure."""
+    if request.config.getoption("--examine"):
+        return chapters_folder / "outputs"
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="module")
+def ran(request, run, outputs) -> SimpleNamespace:
+    """The chapter, run once in this process with the flags that the test's file names as FLAGS.
+
+    All that a test only looks at is read from here: names, what was said, the figure.
+    """
+    done = run(request.module.NAME, *request.module.FLAGS, "--output-dir", outputs)
+    assert (done.status, done.err) == (0, "")
+    return done
+
+
 @pytest.fixture(scope="session")
 def last_lines():
     """Check that a run ended with the last lines that the chapter's docstring promises.
 
-    In the promise "…" stands for any digits.
+    In the promise "…" stands for any digits, and outputs/ for any folder.
     """
 
     def check(chapter: ModuleType, output: str) -> None:
         promised = chapter.__doc__.split("The last lines of a run:")[1].split()
         shown = " ".join(output.replace("\\", "/").split()[-len(promised) :])
-        pattern = re.escape(" ".join(promised)).replace("…", r"\d+")
+        pattern = re.escape(" ".join(promised)).replace("…", r"\d+").replace("outputs/", r"\S+/")
         assert re.fullmatch(pattern, shown), f"promised {' '.join(promised)}, shown {shown}"
 
     return check
 
 
+def keep_few_images(patch: pytest.MonkeyPatch) -> None:
+    """Let MNIST have 1,000 training and 500 test images: a run in this process takes a second."""
+
+    import torchvision  # a part of a second, for the chapters that need it
+
+    init = torchvision.datasets.MNIST.__init__
+
+    def few(self, root, train=True, **how):
+        init(self, root, train=train, **how)
+        n = 1000 if train else 500
+        self.data, self.targets = self.data[:n].clone(), self.targets[:n].clone()
+
+    patch.setattr(torchvision.datasets.MNIST, "__init__", few)
+
+
 @pytest.fixture
-def interrupted(monkeypatch, run):
+def few_images(monkeypatch):
+    """See keep_few_images."""
+    keep_few_images(monkeypatch)
+
+
+def save_empty_figures(patch: pytest.MonkeyPatch) -> None:
+    """Let figures be drawn, but saved as empty files: that is the longest part of a short run."""
+    patch.setattr(Figure, "savefig", lambda self, path, **how: Path(path).touch())
+
+
+@pytest.fixture
+def quick_figures(monkeypatch):
+    """See save_empty_figures."""
+    save_empty_figures(monkeypatch)
+
+
+@pytest.fixture
+def interrupted(monkeypatch, run, quick_figures):
     """Run a chapter whose first training is ended by Ctrl-C after `epochs`; returns the run."""
 
     def check(name: str, flags: list, epochs: int) -> SimpleNamespace:

@@ -11,23 +11,16 @@ from PIL import Image
 from common.cli import ROOT
 
 NAME = "01_linear_grid"
+FLAGS = []
 X, Y = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
 WS = np.arange(0.0, 10.0, 0.1)
 
 
-@pytest.fixture(scope="module")
-def ran(run, tmp_path_factory):
-    """The chapter with its defaults, run in this process: its names are looked at below."""
-    return run(NAME, "--output-dir", tmp_path_factory.mktemp("outputs"))
-
-
-def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
-    done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    last_lines(chapter, done.stdout)
-    assert "100 weights, the lowest MSE 0.0000 at w = 2.0" in done.stdout
-    assert "10,100 pairs, the lowest MSE at w = 2.0, b = 1.0" in done.stdout
-    with Image.open(tmp_path / "outputs" / f"{NAME}.png") as image:
+def test_it_runs_as_its_docstring_says(ran, outputs, last_lines, chapter):
+    last_lines(chapter, ran.out)
+    assert "100 weights, the lowest MSE 0.0000 at w = 2.0" in ran.out
+    assert "10,100 pairs, the lowest MSE at w = 2.0, b = 1.0" in ran.out
+    with Image.open(outputs / f"{NAME}.png") as image:
         assert image.width == 1500
 
 
@@ -71,6 +64,14 @@ def test_forward_and_loss(chapter):
     assert chapter.loss(12.0, 10.0) == 4
 
 
+def test_grid_search_by_hand(chapter):
+    """Errors of w = 0: 2 and 4, of 1: 1 and 2, of 3: 1 and 2."""
+    xy_data = np.array([[1.0, 2.0], [2.0, 4.0]])
+    w_list, mse_list = chapter.grid_search(xy_data, np.array([0.0, 1.0, 3.0]))
+    assert w_list == [0, 1, 3]
+    assert mse_list == pytest.approx([10, 2.5, 2.5])
+
+
 def test_every_w_is_tried_and_2_is_best(chapter):
     w_list, mse_list = chapter.grid_search(np.column_stack((X, Y)), WS)
     assert len(w_list) == len(mse_list) == 100
@@ -80,11 +81,21 @@ def test_every_w_is_tried_and_2_is_best(chapter):
     assert mse_list == pytest.approx([14 / 3 * (w - 2) ** 2 for w in WS])
 
 
+def test_broadcasting_by_hand(chapter):
+    mse = chapter.grid_search_by_broadcasting(X[:2], Y[:2], np.array([0.0, 1.0, 3.0]))
+    np.testing.assert_allclose(mse, [10, 2.5, 2.5])
+
+
 def test_broadcasting_equals_the_loops(chapter):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 7))
     _, mse_list = chapter.grid_search(np.column_stack((x, y)), WS)
     np.testing.assert_allclose(chapter.grid_search_by_broadcasting(x, y, WS), mse_list)
+
+
+def test_the_gradient_by_hand(chapter):
+    """The mean of 2 · 1 · (3 - 2) and 2 · 2 · (6 - 4)."""
+    assert chapter.gradient(X[:2], Y[:2], 3.0) == 5
 
 
 def test_the_gradient_is_the_slope_of_the_error(chapter):
@@ -94,6 +105,13 @@ def test_the_gradient_is_the_slope_of_the_error(chapter):
         h = 1e-5
         above, below = (((x * v - y) ** 2).mean() for v in (w + h, w - h))
         assert chapter.gradient(x, y, w) == pytest.approx((above - below) / (2 * h), rel=1e-6)
+
+
+def test_two_steps_of_gradient_descent(chapter):
+    """The gradient is 5 (w - 2): from 3 to 2.5 to 2.25."""
+    w, history = chapter.gradient_descent(X[:2], Y[:2], w=3.0, lr=0.1, epochs=2)
+    assert w == pytest.approx(2.25)
+    assert history == {"epoch": [1, 2], "loss": [2.5, 0.625], "w": [3, 2.5]}
 
 
 def test_gradient_descent_steps_as_derived_by_hand(chapter):

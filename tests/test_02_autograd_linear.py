@@ -4,34 +4,30 @@ import numpy as np
 import pytest
 import torch
 
+from common.chapter import load
+from common.cli import ROOT
+
 NAME = "02_autograd_linear"
+FLAGS = []
 XY = torch.tensor([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
-
-
-@pytest.fixture(scope="module")
-def ran(run, tmp_path_factory):
-    """The chapter with its defaults, run in this process: its names are looked at below."""
-    return run(NAME, "--output-dir", tmp_path_factory.mktemp("outputs"))
 
 
 def weight(value=1.0):
     return torch.tensor([[value]], requires_grad=True)
 
 
-def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
-    done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    last_lines(chapter, done.stdout)
-    assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
+def test_it_runs_as_its_docstring_says(ran, outputs, last_lines, chapter):
+    last_lines(chapter, ran.out)
+    assert (outputs / f"{NAME}.png").stat().st_size > 10_000
     for line in [
         "z = 4, x.grad = tensor([0.6667, 0.6667, 0.6667])",
         "torch.tensor([[1.0, 2.0], [3.0, 4.0]]): shape (2, 2), torch.float32",
         "   SubBackward0",
     ]:
-        assert line in done.stdout
+        assert line in ran.out
 
 
-def test_the_two_ways_take_the_flags_and_differ(run, tmp_path):
+def test_the_two_ways_take_the_flags_and_differ(run, quick_figures, tmp_path):
     names = run(NAME, "--epochs", 2, "--lr", 0.02, "--output-dir", tmp_path).names
     assert names.w_full.item() == pytest.approx(2 - (1 - 28 * 0.02) ** 2)
     shrink = (1 - 0.04) * (1 - 0.16) * (1 - 0.36)  # 1 - 2 lr x squared, for x = 1, 2, 3
@@ -43,13 +39,29 @@ def test_both_ways_reach_2(ran):
     assert ran.names.w_full.item() == pytest.approx(2.0, abs=1e-4)
 
 
-def test_autograds_gradient_is_the_hand_derived_one_of_chapter_1(chapter, load_chapter):
-    by_hand = load_chapter("01_linear_grid").gradient
+def test_forward_and_loss(chapter):
+    w = weight(3.0)
+    y_pred = chapter.forward(torch.tensor([1.0, 2.0]), w)
+    assert y_pred.tolist() == [[3, 6]]
+    assert torch.autograd.grad(y_pred.sum(), w)[0].item() == 3  # the sum of x
+    assert chapter.loss(torch.tensor([3.0, 6.0]), torch.tensor([1.0, 7.0])).tolist() == [4, 1]
+
+
+def test_autograds_gradient_is_the_hand_derived_one_of_chapter_1(chapter):
+    by_hand = load(ROOT / "01_linear_grid.py").gradient
     for value in (-3.0, 1.0, 2.0, 7.5):
         w = weight(value)
         chapter.loss(chapter.forward(XY[:, 0], w), XY[:, 1]).mean().backward()
         x, y = XY.double().numpy().T
         assert w.grad.item() == pytest.approx(by_hand(x, y, value), rel=1e-5)
+
+
+def test_one_epoch_of_two_updates(chapter):
+    """The gradient is 2 x (w x - y): -2 at w = 1, then -6.4 at w = 1.2."""
+    w = weight()
+    history = chapter.train_sgd(XY[:2], w, lr=0.1, epochs=1)
+    assert w.item() == pytest.approx(1.84)
+    assert history == {"epoch": [1], "loss": [pytest.approx(1 + 1.6**2)], "w": [1]}
 
 
 def test_an_update_after_every_sample(chapter):
@@ -65,6 +77,14 @@ def test_an_update_after_every_sample(chapter):
     assert w.item() == pytest.approx(expected, rel=1e-5)
     assert history["w"] == pytest.approx(before, rel=1e-5)
     assert history["loss"] == pytest.approx(losses, rel=1e-4)
+
+
+def test_two_epochs_of_one_update(chapter):
+    """The summed gradient is 10 (w - 2): -10 at w = 1, then -5 at w = 1.5."""
+    w = weight()
+    history = chapter.train_full_batch(XY[:2], w, lr=0.05, epochs=2)
+    assert w.item() == pytest.approx(1.75)
+    assert history == {"epoch": [1, 2], "loss": [5, pytest.approx(1.25)], "w": [1, 1.5]}
 
 
 def test_an_update_on_the_sum(chapter):
@@ -87,7 +107,7 @@ def test_the_update_is_not_recorded(chapter, way):
 
 def test_the_graph_is_walked_from_the_result_to_w(chapter):
     w = weight()
-    l = chapter.loss(chapter.forward(torch.tensor(1.0), w), torch.tensor(2.0))
+    l = (torch.tensor(1.0) * w - torch.tensor(2.0)) ** 2
     assert [line.strip() for line in chapter.graph(l.grad_fn)] == [
         "PowBackward0",
         "SubBackward0",

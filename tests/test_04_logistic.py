@@ -7,35 +7,28 @@ import pytest
 import torch
 
 NAME = "04_logistic"
+FLAGS = []
 X, Y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0.0], [0.0], [1.0]])
-
-
-@pytest.fixture(scope="module")
-def ran(run, tmp_path_factory):
-    """The chapter with its defaults, run in this process: its names are looked at below."""
-    return run(NAME, "--output-dir", tmp_path_factory.mktemp("outputs"))
 
 
 def sigmoid(z):
     return 1 / (1 + math.exp(-z))
 
 
-def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
-    done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    last_lines(chapter, done.stdout)
-    assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
-    assert "60,000 training and 10,000 test images" in done.stdout
-    assert "the first: 28 x 28 pixels, label 5" in done.stdout
+def test_it_runs_as_its_docstring_says(ran, outputs, last_lines, chapter):
+    last_lines(chapter, ran.out)
+    assert (outputs / f"{NAME}.png").stat().st_size > 10_000
+    assert "60,000 training and 10,000 test images" in ran.out
+    assert "the first: 28 x 28 pixels, label 5" in ran.out
     attribute, in_forward = (
-        re.search(rf"{form} +(.*)", done.stdout)[1] for form in ("attribute:", "in forward:")
+        re.search(rf"{form} +(.*)", ran.out)[1] for form in ("attribute:", "in forward:")
     )
     assert attribute == in_forward
-    pair, logits = re.findall(r"BCE(?:WithLogits)?Loss: +(\d\.\d{6})\n", done.stdout)
+    pair, logits = re.findall(r"BCE(?:WithLogits)?Loss: +(\d\.\d{6})\n", ran.out)
     assert pair == logits
     # -log(1 - sigmoid(200)) is 200, but sigmoid(200) is rounded to 1
-    assert "z = 200, y = 0: sigmoid, BCELoss:  loss 100, gradient 0" in done.stdout
-    assert "z = 200, y = 0: BCEWithLogitsLoss: loss 200, gradient 1" in done.stdout
+    assert "z = 200, y = 0: sigmoid, BCELoss:  loss 100, gradient 0" in ran.out
+    assert "z = 200, y = 0: BCEWithLogitsLoss: loss 200, gradient 1" in ran.out
 
 
 def test_it_learns_who_passes(ran):
@@ -60,29 +53,33 @@ def test_separable_data_have_no_optimum(ran):
 
 @pytest.mark.parametrize("name", ["LogisticModel", "LogisticModelWithLayer"])
 def test_the_model_is_a_sigmoid_of_a_line(chapter, name):
-    model = getattr(chapter, name)()
+    models = {one.__name__: one for one in (chapter.LogisticModel, chapter.LogisticModelWithLayer)}
+    model = models[name]()
     w, b = model.linear.weight.item(), model.linear.bias.item()
     expected = [sigmoid(w * x + b) for x in (-2.0, 0.0, 3.0)]
-    assert model(torch.tensor([[-2.0], [0.0], [3.0]])).flatten().tolist() == pytest.approx(expected)
+    y_pred = model(torch.tensor([[-2.0], [0.0], [3.0]]))
+    assert y_pred.flatten().tolist() == pytest.approx(expected)
+    slope = [p * (1 - p) for p in expected]  # the derivative of the sigmoid
+    y_pred.sum().backward()
+    assert model.linear.bias.grad.item() == pytest.approx(sum(slope))
 
 
 def test_both_forms_are_equal(chapter):
     model, with_layer = chapter.LogisticModel(), chapter.LogisticModelWithLayer()
     with_layer.load_state_dict(model.state_dict())
     x = torch.randn(20, 1)
-    assert torch.equal(model(x), with_layer(x))
+    torch.testing.assert_close(model(x), with_layer(x))
     assert any(isinstance(module, torch.nn.Sigmoid) for module in with_layer.modules())
     assert not any(isinstance(module, torch.nn.Sigmoid) for module in model.modules())
 
 
-def test_criterion_and_optimizer_are_the_notes(run, tmp_path):
-    done = run(NAME, "--lr", 0.02, "--epochs", 1, "--output-dir", tmp_path)
-    criterion, optimizer = done.names.criterion, done.names.optimizer
+def test_criterion_and_optimizer_are_the_notes(ran):
+    criterion, optimizer = ran.names.criterion, ran.names.optimizer
     by_hand = -math.log(0.9) - math.log(1 - 0.2)
     loss = criterion(torch.tensor([0.9, 0.2]), torch.tensor([1.0, 0.0])).item()
     assert loss == pytest.approx(by_hand)
-    assert type(optimizer) is torch.optim.SGD and optimizer.param_groups[0]["lr"] == 0.02
-    assert optimizer.param_groups[0]["params"] == list(done.names.model.parameters())
+    assert type(optimizer) is torch.optim.SGD
+    assert optimizer.param_groups[0]["params"] == list(ran.names.model.parameters())
 
 
 def test_binary_cross_entropy_by_hand_is_torchs(ran):
@@ -114,5 +111,6 @@ def test_the_figure(ran):
 
 
 def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, tmp_path):
-    interrupted(NAME, ["--epochs", 500, "--output-dir", tmp_path], epochs=3)
+    done = interrupted(NAME, ["--epochs", 500, "--lr", 0.02, "--output-dir", tmp_path], epochs=3)
+    assert done.names.optimizer.param_groups[0]["lr"] == 0.02
     assert (tmp_path / f"{NAME}.png").exists()

@@ -7,6 +7,7 @@ import torch
 from common import data
 
 NAME = "05_multilayer"
+FLAGS = []
 
 
 @pytest.fixture(scope="module")
@@ -14,20 +15,12 @@ def xy():
     return np.loadtxt(data.DATA / "diabetes.csv", delimiter=",", dtype=np.float32)
 
 
-def test_it_runs_as_its_docstring_says(run_chapter, last_lines, chapter, tmp_path):
-    done = run_chapter(NAME, "--output-dir", "outputs", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    last_lines(chapter, done.stdout)
-    assert "y_data[0] = 99, y_copy[0] = 1" in done.stdout  # the first woman has diabetes
-    assert "two layers without activation equal one: True" in done.stdout
-    assert "Using a target size (torch.Size([614, 1]))" in done.stdout
-    assert (tmp_path / "outputs" / f"{NAME}.png").stat().st_size > 10_000
-
-
-@pytest.fixture(scope="module")
-def ran(run, tmp_path_factory):
-    """The chapter with another seed, run in this process: its names are looked at below."""
-    return run(NAME, "--seed", 1, "--output-dir", tmp_path_factory.mktemp("outputs"))
+def test_it_runs_as_its_docstring_says(ran, outputs, last_lines, chapter):
+    last_lines(chapter, ran.out)
+    assert "y_data[0] = 99, y_copy[0] = 1" in ran.out  # the first woman has diabetes
+    assert "two layers without activation equal one: True" in ran.out
+    assert "Using a target size (torch.Size([614, 1]))" in ran.out
+    assert (outputs / f"{NAME}.png").stat().st_size > 10_000
 
 
 def test_both_models_beat_the_baseline(ran):
@@ -76,6 +69,14 @@ def test_every_fifth_row_is_for_the_test(chapter):
     assert sorted([*train[:, 0], *test[:, 0]]) == rows[:, 0].tolist()
 
 
+def test_standardizing_by_hand(chapter):
+    """Means 2 and 20; deviations of -1 and 1 have the standard deviation sqrt(2)."""
+    x, x_train = torch.tensor([[2.0, 40.0]]), torch.tensor([[1.0, 10.0], [3.0, 30.0]])
+    scaled = chapter.standardize(x, x_train)
+    torch.testing.assert_close(scaled, torch.tensor([[0.0, 2 / 2**0.5]]))
+    assert x.tolist() == [[2, 40]], "x itself is still needed"
+
+
 def test_features_are_scaled_as_the_training_set_is(chapter):
     torch.manual_seed(0)
     x_train, x_other = 5 + 3 * torch.randn(50, 8), torch.randn(7, 8)
@@ -86,22 +87,49 @@ def test_features_are_scaled_as_the_training_set_is(chapter):
     torch.testing.assert_close(chapter.standardize(x_other, x_train), (x_other - mean) / std)
 
 
+def layers(model):
+    """Weight and bias of each linear layer, whatever its name."""
+    parameters = list(model.parameters())
+    return list(zip(parameters[::2], parameters[1::2], strict=True))
+
+
 def test_the_plain_model_is_one_linear_layer(chapter):
     model = chapter.PlainModel()
-    assert tuple(model.linear.weight.shape) == (2, 8)
-    x = torch.randn(5, 8)
-    torch.testing.assert_close(model(x), x @ model.linear.weight.T + model.linear.bias)
+    ((weight, bias),) = layers(model)
+    assert tuple(weight.shape) == (2, 8)
+    with torch.no_grad():
+        weight.copy_(torch.eye(2, 8))  # the logits are the first two features,
+        bias.copy_(torch.tensor([0.0, 10.0]))  # the second with 10 more
+    x = torch.tensor([[1.0, 2.0, 9, 9, 9, 9, 9, 9], [3.0, 4.0, 9, 9, 9, 9, 9, 9]])
+    logits = model(x)
+    assert logits.tolist() == [[1, 12], [3, 14]]
+    logits.sum().backward()
+    assert bias.grad.tolist() == [2, 2]
+
+
+def test_the_deep_model_by_hand(chapter):
+    """Hidden weights of 0 make every unit sigmoid(0) = 0.5; the outputs add up 16 of them."""
+    model = chapter.DeepModel()
+    with torch.no_grad():
+        for weight, bias in layers(model):
+            weight.zero_()
+            bias.zero_()
+        weight[0], weight[1] = 0.25, -0.5
+    assert model(torch.ones(1, 8)).tolist() == [[2, -4]]
 
 
 def test_the_deep_model_is_the_notes(chapter):
     model = chapter.DeepModel()
-    layers = [model.hidden1, model.hidden2, model.output]
-    assert [tuple(layer.weight.shape) for layer in layers] == [(16, 8), (16, 16), (2, 16)]
+    parts = layers(model)
+    assert [tuple(weight.shape) for weight, _ in parts] == [(16, 8), (16, 16), (2, 16)]
     x = expected = torch.randn(5, 8)
-    for layer in layers[:2]:
-        expected = torch.sigmoid(expected @ layer.weight.T + layer.bias)
-    expected = expected @ model.output.weight.T + model.output.bias
-    torch.testing.assert_close(model(x), expected)
+    for weight, bias in parts[:2]:
+        expected = torch.sigmoid(expected @ weight.T + bias)
+    expected = expected @ parts[2][0].T + parts[2][1]
+    logits = model(x)
+    torch.testing.assert_close(logits, expected)
+    gradients = torch.autograd.grad(logits.sum(), list(model.parameters()))
+    assert all(gradient.any() for gradient in gradients)
 
 
 def test_criterion_and_optimizer(ran):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import needs_cuda, parameters
+from conftest import keep_few_images, needs_cuda, parameters
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -37,27 +37,20 @@ def short_run(run_chapter, tmp_path_factory):
 
 def hurry(patch):
     """Let a run in this process load few images, and read a clock that is 20 times as fast."""
-    load_mnist, perf_counter = mnist.load_mnist, time.perf_counter
-
-    def load_few(root):
-        sets = load_mnist(root)
-        for dataset, n in zip(sets, (1000, 500), strict=True):
-            dataset.data, dataset.targets = dataset.data[:n], dataset.targets[:n]
-        return sets
-
-    patch.setattr(mnist, "load_mnist", load_few)
+    perf_counter = time.perf_counter
+    keep_few_images(patch)
     patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
 
 
 @pytest.fixture(scope="module")
-def ran(run, tmp_path_factory):
+def ran(run, outputs, tmp_path_factory):
     """All rungs in this process, in a hurry, with a compiler that does nothing."""
-    folder, compiled = tmp_path_factory.mktemp("outputs"), []
+    folder, compiled = tmp_path_factory.mktemp("numbers"), []
     flags = ["--device", "cpu", "--rounds", 3, "--epochs", 2, "--recipe-epochs", 8]
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
         patch.setattr(torch.nn.Module, "compile", lambda model: compiled.append(model))
-        done = run(NAME, *flags, "--output-dir", folder, "--json", folder / "numbers.json")
+        done = run(NAME, *flags, "--output-dir", outputs, "--json", folder / "numbers.json")
     assert (done.status, done.err) == (0, "")
     done.numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     done.compiled = compiled
@@ -103,40 +96,18 @@ def assert_nearly_equal(in_16_bits, in_32_bits):
 # The whole chapter
 
 
+@pytest.mark.slow
 def test_the_run_ends_as_its_docstring_says(chapter, short_run, last_lines):
     last_lines(chapter, short_run.text)
 
 
-def test_each_rung_has_its_row_with_throughput_and_accuracy(short_run):
-    rows = short_run.numbers["rungs"]
-    assert [row["rung"] for row in rows] == ["1", "1", "2", "3", "4", "5", "5"]
-    for row, line in zip(rows, results(short_run.text)[1:], strict=False):
-        assert line.split()[0] == row["rung"] and row["name"] in line
-        assert f" {row['images_per_second']:,.0f} " in line
-        assert row["images_per_second_each_round"] == [row["images_per_second"]]
-        assert f" {row['images_per_second'] / rows[0]['images_per_second']:.1f}x" in line
-        if row["history"]:
-            assert f" {row['history']['accuracy'][-1]:.4f} " in line
-            assert f" {row['history']['seconds'][-1]:.1f} s  " in line
-    notes = [row["history"]["accuracy"] for row in rows[:4]]
-    assert notes == 4 * [notes[0]] and 0.88 < notes[0][0] < 0.93, "one epoch of the notes' recipe"
-    assert not rows[4]["history"], "rung 4 is no way to train"
-
-
-def test_the_estimated_seconds_follow_from_the_throughput(short_run):
-    for row in short_run.numbers["rungs"]:
-        if row["history"]:
-            epochs = 1 if row["rung"] < "5" else 3
-            expected = epochs * 60_000 / row["images_per_second"]
-            assert row["history"]["seconds"][-1] == pytest.approx(expected)
-
-
+@pytest.mark.slow
 def test_the_better_recipe_reaches_98_percent(short_run):
-    rung = short_run.numbers["rungs"][5]
-    assert rung["history"]["epoch"] == [1, 2, 3]
-    assert rung["history"]["accuracy"][-1] >= 0.98
-    enough = [accuracy >= 0.98 for accuracy in rung["history"]["accuracy"]]
-    seconds = rung["history"]["seconds"][enough.index(True)]
+    notes, recipe = (short_run.numbers["rungs"][i]["history"] for i in (0, 5))
+    assert 0.88 < notes["accuracy"][0] < 0.93, "one epoch of the notes' recipe"
+    assert recipe["epoch"] == [1, 2, 3] and recipe["accuracy"][-1] >= 0.98
+    enough = [accuracy >= 0.98 for accuracy in recipe["accuracy"]]
+    seconds = recipe["seconds"][enough.index(True)]
     assert results(short_run.text)[6].endswith(f" {seconds:.1f} s")
 
 
@@ -150,8 +121,7 @@ def digits():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bf16", [False, True])
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed, bf16", [(1, False), (2, False), (3, False), (4, False), (1, True)])
 def test_it_does_so_with_each_seed(seed, bf16, chapter, digits):
     rung = chapter.recipe_rung(digits.train, CPU, seed, 3, bf16)
     test_loader = data.bulk_loader(digits.test, 1000)
@@ -159,26 +129,23 @@ def test_it_does_so_with_each_seed(seed, bf16, chapter, digits):
     assert history["accuracy"][-1] >= 0.98
 
 
-def test_what_the_run_says(short_run):
-    text, rows = short_run.text, short_run.numbers["rungs"]
-    notes, recipe = rows[0], rows[5]
-    assert "rung 6 is skipped: it needs CUDA, and the device is cpu\n" in text
-    assert "\nwhole batches, bf16: not in --rungs\n" in text
-    assert "\n60,000 training images, 10,000 test images\n" in text
-    assert "\nthe first batches of the three loaders are equal: True\n" in text
-    speedup = recipe["images_per_second"] / notes["images_per_second"]
-    assert f"\nbetter recipe: {speedup:.1f}x the throughput, 3 epochs instead of 1: " in text
-    faster = notes["history"]["seconds"][-1] / recipe["history"]["seconds"][-1]
-    assert f" 3 epochs instead of 1: {faster:.1f}x faster\n" in text
+def test_what_the_run_says(ran):
+    notes, recipe = ran.names.rungs[0], ran.names.recipe_rungs[0]
+    assert "rung 6 is skipped: it needs CUDA, and the device is cpu\n" in ran.out
+    assert "\n1,000 training images, 500 test images\n" in ran.out
+    assert "\nthe first batches of the three loaders are equal: True\n" in ran.out
+    faster = notes.history["seconds"][-1] / recipe.history["seconds"][-1]
+    last = f"{recipe.speedup(notes):.1f}x the throughput, 8 epochs instead of 2: {faster:.1f}x"
+    assert f"\nbetter recipe: {last} faster\n" in ran.out
 
 
-def test_it_leaves_a_figure_and_nothing_else(short_run):
-    assert [path.name for path in (short_run.folder / "outputs").iterdir()] == [f"{NAME}.png"]
-    with Image.open(short_run.folder / "outputs" / f"{NAME}.png") as image:
+def test_it_leaves_a_figure(ran, outputs):
+    with Image.open(outputs / f"{NAME}.png") as image:
         assert image.width >= 1200
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
 
 
+@pytest.mark.slow
 def test_the_readme_shows_such_a_run(short_run):
     """Its table has these rows; throughput is its machine's own, accuracy everybody's."""
     (number,) = re.findall(r"^(\d+)\. Results$", short_run.text, re.MULTILINE)
@@ -357,6 +324,30 @@ def test_measure_takes_turns_and_counts_images(chapter, monkeypatch):
 # Rungs 1 to 4: the same training
 
 
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_train_on_two_batches(scheduled, chapter):
+    """Weights of 0 make p = 1/3 everywhere, so each logit's first gradient is (1/3 - y) / 2."""
+    batches = 2 * [[torch.eye(2), torch.tensor([0, 1])]]
+    models = [torch.nn.Linear(2, 3, bias=False) for _ in range(2)]
+    for model in models:
+        torch.nn.init.zeros_(model.weight)
+        model.eval()
+    model, expected = models
+    optimizers = [torch.optim.SGD(model.parameters(), lr=6.0) for model in models]
+    schedulers = [torch.optim.lr_scheduler.StepLR(one, 1, gamma=0.5) for one in optimizers]
+    criterion = torch.nn.CrossEntropyLoss()
+    given = [schedulers[0]] if scheduled else []
+    chapter.train(model, criterion, optimizers[0], batches[:1], CPU, *given)
+    torch.testing.assert_close(model.weight.T, torch.tensor([[2.0, -1, -1], [-1, 2, -1]]))
+    assert model.training
+    chapter.train(model, criterion, optimizers[0], batches, CPU, *given)
+    after_update = schedulers[1].step if scheduled else lambda: None
+    wanted = expected_training(
+        expected, criterion, optimizers[1], batches[:1] + batches, after_update
+    )
+    torch.testing.assert_close(parameters(model), wanted)
+
+
 def test_train_is_the_notes_loop(chapter):
     batches = list(DataLoader(random_images(), batch_size=64))
     model, expected = fresh_model(), fresh_model()
@@ -492,17 +483,17 @@ def test_the_run_shows_the_schedule(ran):
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_recipe_rung_trains_over_one_whole_cycle(bf16, chapter):
-    rung = chapter.recipe_rung(random_images(600), CPU, seed=5, epochs=2, bf16=bf16)
+    rung = chapter.recipe_rung(random_images(300), CPU, seed=5, epochs=2, bf16=bf16)
     assert (rung.number, rung.name) == ("5", "better recipe" + bf16 * ", bf16")
     assert torch.equal(parameters(rung.model), parameters(fresh_model(5)))
-    assert [len(labels) for _, labels in rung.loader] == [256, 256, 88]
+    assert [len(labels) for _, labels in rung.loader] == [256, 44]
     formats = set()
     rung.model.linear1.register_forward_hook(lambda layer, x, y: formats.add(y.dtype))
     rung.train(rung.loader)
     rung.train(rung.loader)
     assert formats == {torch.bfloat16 if bf16 else torch.float32}
     assert not torch.equal(parameters(rung.model), parameters(fresh_model(5)))
-    with pytest.raises(ValueError, match="total steps is 6"):
+    with pytest.raises(ValueError, match="total steps is 4"):
         rung.train(rung.loader)
 
 
@@ -551,9 +542,10 @@ def test_captured_train_replays_the_step_for_each_batch(chapter):
     kept = [tensor.clone() for tensor in batches[0]]
     loop = chapter.captured_train(model, *notes_parts(model), batches[0], False, without_gpu)
     loop(batches)
+    untouched = all(torch.equal(x, y) for x, y in zip(batches[0], kept, strict=True))
+    assert untouched, "the first batch itself was overwritten with the others"
     wanted = expected_training(expected, *notes_parts(expected), batches)
     assert torch.equal(parameters(model), wanted)
-    assert all(torch.equal(x, y) for x, y in zip(batches[0], kept, strict=True))
 
 
 def test_captured_train_in_bf16(chapter):
@@ -614,7 +606,7 @@ def test_the_compiled_rung(ran):
     assert not torch.equal(parameters(compiled.model), parameters(fresh_model()))
 
 
-def test_without_a_compiler_that_rung_is_left_out(run, monkeypatch, tmp_path):
+def test_without_a_compiler_that_rung_is_left_out(run, monkeypatch, quick_figures, tmp_path):
     """Rung 7 alone is timed in three rounds, and trains nothing to the end."""
 
     def compile(model):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from types import ModuleType
 
 import matplotlib.pyplot as plt
@@ -23,7 +24,7 @@ CHEAP = {
     "04_logistic": {"epochs": 2},
     "05_multilayer": {"epochs": 2},
     "06_dataloader": {"epochs": 1, "batch_size": 100, "workers": 0},
-    "07_mnist_mlp": {"epochs": 1, "batch_size": 5000},
+    "07_mnist_mlp": {"epochs": 1, "batch_size": 100},
     "08_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
     "09_small_llm": {
         "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
@@ -47,8 +48,15 @@ def flags(name: str) -> list[str]:
     return given
 
 
+@pytest.fixture
+def brief(monkeypatch, few_images, quick_figures):
+    """Few images, empty figures, and a clock for chapter 8 that is 20 times as fast."""
+    perf_counter = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_each_cell_shows_what_it_has_to_show(name, tmp_path, monkeypatch, capsys):
+def test_each_cell_shows_what_it_has_to_show(name, brief, tmp_path, monkeypatch, capsys):
     """As in Jupyter: no __file__, another program's command line, figures below the cell."""
     notebook, shown = ModuleType("__main__"), []
     monkeypatch.setitem(sys.modules, "__main__", notebook)
@@ -69,7 +77,9 @@ def test_each_cell_shows_what_it_has_to_show(name, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_step_shows_each_sections_prose_and_code_before_it_runs(name, run, tmp_path, monkeypatch):
+def test_step_shows_each_sections_prose_and_code_before_it_runs(
+    name, brief, run, tmp_path, monkeypatch
+):
     """And waits for Enter: once for the docstring, and once for each section."""
     entered, shown = [], []
 
@@ -118,6 +128,7 @@ def test_importing_defines_and_runs_nothing(name, capsys):
     assert not {"args", "model", "history", "fig"} & set(vars(module))
 
 
+@pytest.mark.slow
 def test_python_i_leaves_the_names_to_play_with(tmp_path):
     names = "x_data, y_data, model, criterion, optimizer, history, LinearModel, train"
     flags = ["--epochs", "3", "--device", "cpu", "--output-dir", tmp_path]

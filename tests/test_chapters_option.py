@@ -9,6 +9,7 @@ import pytest
 from common.cli import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_the_readers_own_chapter_is_tested(right, tmp_path):
     mine = (ROOT / "01_linear_grid.py").read_text(encoding="utf-8")
