@@ -4,16 +4,17 @@ python practice.py                              what is written, what passes
 python practice.py start 03                     practice/03_nn_linear.py, its functions empty
 python practice.py check 03                     run the chapter's tests on your file
 python practice.py check 03 --watch             again at every save, until all passes
-python practice.py hint 03 LinearModel.forward  the chapter's own lines for that function
+python practice.py hint 03 LinearModel.forward  the idea; asked again, more; then the lines
 """
 
 import argparse
 import ast
 import contextlib
 import json
+import multiprocessing
 import os
+import re
 import signal
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -25,7 +26,11 @@ from common import cli
 from common.cli import ROOT, UserError
 
 PRACTICE = ROOT / "practice"
+HINTS = ROOT / "hints.md"
 TIME_LIMIT = 60  # seconds for a whole check
+
+# What every check imports: with --watch once, in a process that forks for each check.
+IMPORTED = ["pytest", "torch", "torch._dynamo", "torchvision", "matplotlib.pyplot", "PIL.Image"]
 
 # practice/common.py: lets the scripts there import the project's common/ and earlier chapters.
 COMMON = '''"""Finds the project's common/ and its chapters for the scripts in this folder."""
@@ -168,48 +173,80 @@ def start(chapter: Path, force: bool) -> None:
 # Check
 
 
-def examine(chapter: Path, limit: float, first_only: bool) -> tuple[dict, str]:
+def examine(
+    chapter: Path,
+    limit: float,
+    first_only: bool,
+    warm: bool = False,
+    folder: Path | None = None,
+) -> tuple[dict, str]:
     """Run the chapter's tests on the reader's file: the examiner's report and pytest's output.
 
-    The report is a dict: see tests/examiner.py. After `limit` seconds the run is ended.
+    The report is a dict: see tests/examiner.py. After `limit` seconds the run is ended. With `warm`
+    the first call takes a little longer and the next ones are faster, where processes can fork.
+    The file is in `folder`, which is practice/ unless a test says otherwise.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--examine={report}"]
-        command += [f"--chapters={PRACTICE}", f"--examine-limit={limit}"]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        report, said = Path(temporary) / "report.json", Path(temporary) / "said.txt"
+        command = ["-q", "--color=no", "-p", "no:cacheprovider", f"--examine={report}"]
+        command += [f"--chapters={folder or PRACTICE}", f"--examine-limit={limit}"]
+        command += [f"--basetemp={Path(temporary) / 'tests'}"]
         command += ["-x"] if first_only else []
         command += [str(ROOT / "tests" / f"test_{chapter.stem}.py")]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # has no effect on Windows
-        )
+        process = context(warm).Process(target=run_pytest, args=(command, said))
+        process.start()
         try:
-            output, _ = process.communicate()
+            process.join()
         finally:
             end_with_all_it_started(process)
+        output = said.read_text(encoding="utf-8") if said.exists() else ""
         content = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-        if content.get("problem") is None and process.returncode != 0:
+        if content.get("problem") is None and process.exitcode != 0:
             raise RuntimeError(f"pytest ended without a verdict:\n{output}")
         return content, output
 
 
-def end_with_all_it_started(process: subprocess.Popen) -> None:
+def context(warm: bool) -> multiprocessing.context.BaseContext:
+    """How to start a process: anew, or forked from one that has imported all and done nothing.
+
+    A fork is safe only as long as its parent has computed nothing: torch's threads don't survive
+    it. On macOS, the system's own libraries may have threads even then.
+    """
+    if not warm or not sys.platform.startswith("linux"):
+        return multiprocessing.get_context("spawn")
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(IMPORTED)
+    return forking
+
+
+def run_pytest(command: list[str], said: Path) -> None:
+    """pytest in this process, which was started for it; what it says goes to a file."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # a group of its own, to be ended with all that it has started
+    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115, for good
+    with said.open("w", encoding="utf-8", errors="replace") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+            stream.reconfigure(encoding="utf-8", errors="replace")
+        os.chdir(ROOT)
+        multiprocessing.set_start_method(None, force=True)  # a loader's workers start as usual
+        import pytest
+
+        raise SystemExit(pytest.main(command))
+
+
+def end_with_all_it_started(process: multiprocessing.Process) -> None:
     """End a process and, where the system has process groups, the endless loops it has left."""
     if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    process.wait()
+    process.join()
 
 
-def check(chapter: Path, limit: float, verbose: bool = False, show: bool = False) -> bool:
+def check(
+    chapter: Path, limit: float, verbose: bool = False, show: bool = False, warm: bool = False
+) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
     source = read_practice(chapter)
     functions = find_functions(source)
@@ -217,7 +254,7 @@ def check(chapter: Path, limit: float, verbose: bool = False, show: bool = False
     if len(missing) == len(functions):
         print(f"Nothing is written yet. Begin with {missing[0]}.")
         return False
-    report, output = examine(chapter, limit, first_only=True)
+    report, output = examine(chapter, limit, first_only=True, warm=warm)
     if verbose:
         print(output)
     problem = report["problem"]
@@ -237,11 +274,13 @@ def explain(problem: dict, missing: list[str]) -> str:
     if problem["kind"] == "missing":
         return f"{name} is not written yet ({len(missing)} to go)."
     if problem["kind"] == "endless":
-        return f"{name} was still running when the time was over: is there an endless loop?"
+        return explain_time(problem)
     text = [f"{name} is not right yet."]
     for key in ["input", "got", "expected"]:
         if problem.get(key) is not None:
             text.append(f"   {key + ':':10}" + problem[key].replace("\n", "\n" + 13 * " "))
+    if problem.get("word"):
+        text.append(f"   {problem['word'][0].upper()}{problem['word'][1:]}")
     if problem.get("error"):
         text.append(textwrap.indent(problem["error"], "   "))
     if problem.get("test"):
@@ -249,25 +288,32 @@ def explain(problem: dict, missing: list[str]) -> str:
     return "\n".join(text)
 
 
+def explain_time(problem: dict) -> str:
+    """What was running at the time limit, and for how long: not every slow one is endless."""
+    limit, seconds = problem["limit"], problem["seconds"]
+    if problem["function"] is None:
+        text = f"Still running after {limit:.0f} s, between two of your functions."
+    elif seconds > limit / 2:
+        text = f"Still running after {limit:.0f} s, in {problem['function']}, which began "
+        text += f"{seconds:.0f} s before.\n   Is there an endless loop?"
+    else:
+        text = f"Still running after {limit:.0f} s, in {problem['function']}."
+    return f"{text}\n   On a slow or busy computer, give it more time: --time-limit {2 * limit:.0f}"
+
+
 def congratulate(chapter: Path, source: str, show: bool) -> None:
-    """All passes: the figure that the reader's code drew, and both lengths."""
-    path = readers_file(chapter)
-    print(f"All of {cli.display_path(path)} works.")
-    outputs = PRACTICE / "outputs"
-    run = subprocess.run(
-        [sys.executable, path, "--output-dir", outputs, *(["--show"] if show else [])],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-    )
-    if run.returncode == 0:
-        print(f"Your code drew {cli.display_path(outputs / f'{chapter.stem}.png')}.")
+    """All passes: the figure that the reader's code drew in the test's run, and both lengths."""
+    print(f"All of {cli.display_path(readers_file(chapter))} works.")
+    figure = PRACTICE / "outputs" / f"{chapter.stem}.png"
+    print(f"Your code drew {cli.display_path(figure)}.")
     theirs = chapter.read_text(encoding="utf-8")
     yours = sum(len(function.lines(source)) for function in find_functions(source))
     chapters = sum(len(function.lines(theirs)) for function in find_functions(theirs))
     print(f"Lines in the functions: yours {yours}, the chapter's {chapters}.")
+    if show:
+        from PIL import Image
+
+        Image.open(figure).show()
 
 
 def watch(chapter: Path, *options) -> None:
@@ -277,25 +323,55 @@ def watch(chapter: Path, *options) -> None:
         saved = path.stat().st_mtime_ns if path.exists() else None
         print(f"--- {time.strftime('%H:%M:%S')} ---")
         try:
-            if check(chapter, *options):
+            if check(chapter, *options, warm=True):
                 return
         except UserError as error:
             print(error)
         print("Waiting for the next save; Ctrl-C ends.", flush=True)
         while path.exists() and path.stat().st_mtime_ns == saved:
-            time.sleep(0.2)
+            time.sleep(0.1)
 
 
 # Hint, and the list
 
 
-def hint(chapter: Path, name: str) -> None:
-    """Print the chapter's lines for one function."""
+def hint(chapter: Path, name: str, whole: bool = False) -> None:
+    """Print the next grade of the hint: the idea, then the functions to use, then the lines."""
     source = chapter.read_text(encoding="utf-8")
     functions = {function.name: function for function in find_functions(source)}
     if name not in functions:
         raise UserError(f"{chapter.name} has no function {name!r}. It has: {', '.join(functions)}.")
-    print(textwrap.dedent("\n".join(functions[name].lines(source))))
+    key = f"{chapter.name[:2]} {name}"
+    grades = [*read_hints()[key], textwrap.dedent("\n".join(functions[name].lines(source)))]
+    if whole:
+        print("\n\n".join(grades))
+        return
+    grade = count_hint(key)
+    print(grades[min(grade, 2)])
+    if grade < 2:
+        more = ("the functions to use", "the chapter's lines")[grade]
+        print(f"\n(Ask again for {more}; --all shows all.)")
+
+
+def read_hints() -> dict[str, list[str]]:
+    """For "07 softmax" the idea, and the functions to use: a section's paragraphs in hints.md."""
+    _, *sections = re.split(r"^## (.*)\n", HINTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    texts = [section.strip().split("\n\n") for section in sections[1::2]]
+    return dict(zip(sections[::2], texts, strict=True))
+
+
+def count_hint(key: str) -> int:
+    """How often this hint was asked for before; kept beside the reader's files."""
+    path = PRACTICE / "hints.json"
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        asked = {}
+    before = asked.get(key, 0)
+    with contextlib.suppress(OSError):
+        PRACTICE.mkdir(exist_ok=True)
+        path.write_text(json.dumps(asked | {key: before + 1}, indent=1), encoding="utf-8")
+    return before
 
 
 def overview(limit: float) -> None:
@@ -311,7 +387,7 @@ def overview(limit: float) -> None:
         written = [one.name for one in find_functions(source) if one.is_written(source)]
         passing = set()
         if written:
-            report, _ = examine(chapter, limit, first_only=False)
+            report, _ = examine(chapter, limit, first_only=False, warm=True)
             passing = set(report["passing"]) & set(written)
         count = f"{len(passing)} of {total} functions pass, {len(written)} are written"
         print(f"{chapter.stem:20} {count}", flush=True)
@@ -344,6 +420,9 @@ def main(argv: list[str]):
         "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for all tests"
     )
     commands.choices["hint"].add_argument("name", help="a function, such as LinearModel.forward")
+    commands.choices["hint"].add_argument(
+        "--all", action="store_true", help="the whole hint at once, lines included"
+    )
     args = parser.parse_args(argv)
 
     if args.command is None:
@@ -352,7 +431,7 @@ def main(argv: list[str]):
     if args.command == "start":
         return start(chapter, args.force)
     if args.command == "hint":
-        return hint(chapter, args.name)
+        return hint(chapter, args.name, args.all)
     options = args.time_limit, args.verbose, args.show
     if args.watch:
         return watch(chapter, *options)

@@ -7,6 +7,9 @@ that returns something else is the one to mend. FILE then holds, as JSON,
     {"problem": null or {"function", "kind": "missing" | "wrong" | "endless", "input", "got", …},
      "passing": [names of the functions that did their work in a test that passed, and in none that
                  failed because of them]}
+
+Only the tests of the functions are made, and the chapter is run once: what else the code under
+`if MAIN:` can do (other flags, Ctrl-C, errors) isn't the reader's.
 """
 
 import ast
@@ -18,26 +21,55 @@ import io
 import json
 import os
 import re
-import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+import diagnosis
 import pytest
+import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from practice import find_functions
 
 MOST_CALLS = 5  # of a function recorded per test: a training loop calls forward a thousand times
+MOST_BYTES = 20_000_000  # of a call's arguments: MNIST as a whole is not copied
+RUNS_AGAIN = {"run", "run_chapter", "fails", "interrupted", "quick", "few", "trained", "continued"}
 
 
 class Call:
     """One call of a function of the reader's: its arguments as they were, and its result."""
 
-    def __init__(self, name, arguments, random_state):
-        self.name, self.arguments, self.random_state = name, arguments, random_state
-        self.result = self.arguments_after = None
+    def __init__(self, name: str, function: FunctionType, args: tuple, kwargs: dict):
+        self.name, self.signature = name, inspect.signature(function)
+        self.arguments = _copied((args, kwargs))
+        self.random_state, self.gradients = torch.get_rng_state(), torch.is_grad_enabled()
         self.finished = False
+
+    def returned(self, result, args: tuple, kwargs: dict) -> None:
+        """Keep the result, which parameters its gradient reaches, and the arguments' new state."""
+        self.reached = diagnosis.reached(result, diagnosis.tracked(self.named(args, kwargs)))
+        self.result, self.arguments_after = _copied((result, (args, kwargs)))
+        self.finished = self.arguments is not None
+
+    def named(self, args: tuple, kwargs: dict) -> dict:
+        """The arguments by their names."""
+        return dict(self.signature.bind(*args, **kwargs).arguments)
+
+    def repeated(self, function, change=lambda arguments: arguments):
+        """The same call of another function: its result, what its gradient reaches, arguments."""
+        args, kwargs = change(_copied(self.arguments))
+        torch.set_rng_state(self.random_state)
+        with (
+            torch.set_grad_enabled(self.gradients),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            result = function(*args, **kwargs)
+        reached = diagnosis.reached(result, diagnosis.tracked(self.named(args, kwargs)))
+        return result, reached, (args, kwargs)
 
 
 class Examiner:
@@ -47,13 +79,13 @@ class Examiner:
         self.report, self.limit = report, limit
         self.calls: list[Call] = []
         self.counts: dict[str, int] = {}  # of calls of each function in this test
-        self.running: list[tuple] = []  # functions and arguments of now, outermost first
+        self.running: list[tuple] = []  # functions, arguments, start of now; outermost first
         self.comparing = False
         self.problem = None
         self.returned: set[str] = set()  # functions that came to their end in this test
         self.proven: set[str] = set()
         self.wrong: set[str] = set()
-        self.functions: list[str] = []
+        self.functions: dict[str, FunctionType] = {}
         self.references = {}
         self.readers_file = ""
 
@@ -66,7 +98,7 @@ class Examiner:
             owner = getattr(module, owner_name) if owner_name else module
             reference_owner = getattr(reference, owner_name, None) if owner_name else reference
             self.references[name] = getattr(reference_owner, attribute, None)
-            self.functions.append(name)
+            self.functions[name] = function
             setattr(owner, attribute, self._recorded(name, function))
 
     def _recorded(self, name: str, function: FunctionType):
@@ -77,16 +109,15 @@ class Examiner:
             call = None
             self.counts[name] = self.counts.get(name, 0) + 1
             worth_it = self.counts[name] <= MOST_CALLS and not name.endswith("__init__")
-            if worth_it and not _operations_are_counted():
-                call = Call(name, _copied((args, kwargs)), _random_state())
-                call.signature = inspect.signature(function)
-            self.running.append((name, args, kwargs))
+            watched = _get_current_dispatch_mode()  # by a test: copying would disturb it
+            if worth_it and not watched and _bytes((args, kwargs)) < MOST_BYTES:
+                call = Call(name, function, args, kwargs)
+            self.running.append((name, args, kwargs, time.monotonic()))
             result = function(*args, **kwargs)
             self.running.pop()
             self.returned.add(name)
-            if call and call.arguments is not None:
-                call.result, call.arguments_after = _copied(result), _copied((args, kwargs))
-                call.finished = True
+            if call:
+                call.returned(result, args, kwargs)
                 self.calls.append(call)
             return result
 
@@ -94,19 +125,20 @@ class Examiner:
 
     # pytest's hooks
 
-    def pytest_collection_modifyitems(self, items):
+    def pytest_collection_modifyitems(self, config, items):
         """Functions are examined in the file's order: a test comes after all that it names."""
-        items.sort(key=self._position)
+        again = [one for one in items if RUNS_AGAIN & set(inspect.signature(one.obj).parameters)]
+        config.hook.pytest_deselected(items=again)
+        items[:] = sorted((one for one in items if one not in again), key=self._position)
 
     def _position(self, item) -> tuple:
         order = _definition_order(item)
         code = inspect.getsource(item.function)
         named = re.findall(r"chapter\.(\w+)|getattr\(chapter, \"(\w+)\"", code)
         names = {first or second for first, second in named}
-        slow = {"run_chapter", "run"} & set(item.fixturenames)
-        whole = bool(slow) or not names
+        whole = "ran" in item.fixturenames
         position = max((order.get(name, 0) for name in names), default=0)
-        return (bool(slow), whole, position, item.function.__code__.co_firstlineno)
+        return (whole, not names, position, item.function.__code__.co_firstlineno)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
@@ -133,8 +165,12 @@ class Examiner:
 
     def give_up(self) -> None:
         """The time is over: say what was running, and end this process whatever it does."""
-        function = self.running[-1][0] if self.running else None
-        self.problem = {"function": function, "kind": "endless"}
+        function, since = None, time.monotonic()
+        if self.running:
+            function, _, _, since = self.running[-1]
+        lasted = time.monotonic() - since
+        self.problem = {"function": function, "kind": "endless", "limit": self.limit}
+        self.problem["seconds"] = lasted
         self.wrong.add(function)
         self.write()
         os._exit(3)
@@ -164,7 +200,13 @@ class Examiner:
             self.comparing = False
         function = self.blamed() or self.in_traceback(error)
         lines = traceback.format_exception_only(error)[-1].strip().splitlines()
-        message = "\n".join(line for line in lines if not re.match(r" *\+ +(where|and) ", line))
+        noise = re.compile(r" *(\+ +(where|and) |Use -v to get|$)")  # pytest's, for those who test
+        message = "\n".join(line for line in lines if not noise.match(line))
+        if "does not require grad" in message:
+            message = (
+                "no gradient reaches any parameter: the loss has no graph to go back through. "
+                "It was cut by no_grad, .detach(), .data, .item() or torch.tensor(…)."
+            )
         where = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in where if frame.filename == self.readers_file]
         blamed = [frame for frame in ours if function and frame.name == function.rpartition(".")[2]]
@@ -178,7 +220,7 @@ class Examiner:
 
     def blamed(self) -> str | None:
         """The innermost function that was running, but for those whose input can't work."""
-        for name, args, kwargs in reversed(self.running):
+        for name, args, kwargs, _ in reversed(self.running):
             if not self.fails_too(name, args, kwargs):
                 return name
         return self.running[-1][0] if self.running else None
@@ -219,27 +261,73 @@ class Examiner:
         return None
 
     def differs(self, call: Call) -> dict | None:
-        """Input, result and expected result, if the project's own function differs."""
+        """Input, result, expected result and a word on them, if the project's own differs."""
         reference = self.references.get(call.name)
         if reference is None or not call.finished:
             return None
-        args, kwargs = call.arguments
-        given = _described(call.signature, args, kwargs)
         try:
-            _set_random_state(call.random_state)
-            with contextlib.redirect_stdout(io.StringIO()):
-                expected = reference(*args, **kwargs)
+            expected, reached, after = call.repeated(reference)
         except Exception:
             return None
-        if not _same(call.result, expected):
-            return {"input": given, "got": _short(call.result), "expected": _short(expected)}
-        if not _same(call.arguments_after, (args, kwargs)):
-            return {
-                "input": given,
-                "got": f"{_short(call.result)}, but its arguments are left in another state",
-                "expected": "the state in which the chapter's own function leaves them",
-            }
+        before, mine, theirs = (
+            call.named(*one) for one in (call.arguments, call.arguments_after, after)
+        )
+        given = [
+            f"{'the model' if name == 'self' else name} = {diagnosis.shown(value)}"
+            for name, value in before.items()
+            if name != "self" or diagnosis.is_small(value)
+        ]
+        given = (", " if sum(map(len, given)) < 80 else "\n").join(given)
+        for name, wanted in theirs.items():
+            changed = diagnosis.changed(name, before[name], mine[name], wanted)
+            if changed:
+                return {"input": given} | changed
+        if not diagnosis.same(call.result, expected):
+            try:
+                word = self.short_batch(call, reference)
+                word = word or diagnosis.pattern(call.result, expected, diagnosis.sizes_of(before))
+            except Exception:  # a reader may return anything
+                word = None
+            got, wanted = diagnosis.shown(call.result), diagnosis.shown(expected)
+            return {"input": given, "got": got, "expected": wanted, "word": word}
+        cut = sorted(reached - call.reached, key=list(diagnosis.tracked(before)).index)
+        if cut:
+            word = "The graph was cut: by .detach(), .data, .item(), torch.tensor(…) or no_grad?"
+            got = f"no gradient reaches {', '.join(cut)}"
+            return {"input": given, "got": got, "expected": "a gradient reaches all", "word": word}
         return None
+
+    def short_batch(self, call: Call, reference: FunctionType) -> str | None:
+        """A word, if reader and project agree as soon as all batches have the same size."""
+
+        def equally_large(arguments):
+            args, kwargs = arguments
+            return [_with_equal_batches(one) for one in args], kwargs
+
+        args, _ = call.arguments
+        if not any(_with_equal_batches(one) is not one for one in args):
+            return None
+        try:
+            result, _, _ = call.repeated(self.functions[call.name], equally_large)
+            expected, _, _ = call.repeated(reference, equally_large)
+        except Exception:
+            return None
+        if diagnosis.same(result, expected):
+            return "It is right where all batches have the same size, but the last one is smaller."
+        return None
+
+
+def _with_equal_batches(loader):
+    """A loader's or a list's batches, the last one filled up with itself; or anything as it is."""
+    batches = list(loader) if isinstance(loader, torch.utils.data.DataLoader) else loader
+    if not isinstance(batches, list) or len(batches) < 2:
+        return loader
+    if not all(isinstance(part, torch.Tensor) for batch in batches for part in batch):
+        return loader
+    size = len(batches[0][0])
+    if len(batches[-1][0]) >= size:
+        return loader
+    return [*batches[:-1], [part.repeat(size, *part.shape[1:])[:size] for part in batches[-1]]]
 
 
 def _functions(module: ModuleType):
@@ -259,26 +347,30 @@ def _is_written_in(module: ModuleType, method: FunctionType) -> bool:
     return inspect.unwrap(method).__code__.co_filename == module.__file__
 
 
-def _definition_order(item) -> dict[str, int]:
+@functools.cache
+def _definitions(path: Path) -> dict[str, int]:
     """Where in the chapter each function and class begins."""
-    stem = Path(item.path).stem.removeprefix("test_")
-    source = (Path(item.path).parent.parent / f"{stem}.py").read_text(encoding="utf-8")
     return {
         node.name: node.lineno
-        for node in ast.parse(source).body
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
+
+
+def _definition_order(item) -> dict[str, int]:
+    path = Path(item.path)
+    return _definitions(path.parent.parent / f"{path.stem.removeprefix('test_')}.py")
 
 
 def _copied(value, memo: dict | None = None):
     """A copy that later changes leave alone, or None where that can't be had.
 
-    One memo for all parts: the copied optimizer must update the copied model.
+    One memo for all parts: the copied optimizer must update the copied model. A tensor with a graph
+    loses it, and is a leaf of the copy's.
     """
     memo = {} if memo is None else memo
-    torch = sys.modules.get("torch")
-    if torch and isinstance(value, torch.Tensor) and not value.is_leaf:
-        return value.detach().clone()  # deepcopy refuses a tensor with a graph
+    if isinstance(value, torch.Tensor) and not value.is_leaf:
+        return value.detach().clone().requires_grad_(value.requires_grad)
     if type(value) in (list, tuple):
         return type(value)(_copied(part, memo) for part in value)
     if type(value) is dict:
@@ -289,90 +381,18 @@ def _copied(value, memo: dict | None = None):
         return None
 
 
-def _operations_are_counted() -> bool:
-    """Whether a test watches each operation of torch, so that copying would disturb it."""
-    if "torch" not in sys.modules:
-        return False
-    from torch.utils._python_dispatch import _get_current_dispatch_mode
-
-    return _get_current_dispatch_mode() is not None
-
-
-def _random_state():
-    return sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
-
-
-def _set_random_state(state) -> None:
-    if state is not None:
-        sys.modules["torch"].set_rng_state(state)
-
-
-def _same(one, other) -> bool:
-    """Equal but for rounding; things that can't be compared count as equal."""
-    import numpy as np
-    import torch
-
-    if isinstance(other, torch.nn.Module):
-        if not isinstance(one, torch.nn.Module) or one.training != other.training:
-            return False
-        return _same(one.state_dict(), other.state_dict())
-    if isinstance(other, torch.Tensor):
-        if not isinstance(one, torch.Tensor) or one.shape != other.shape:
-            return False
-        return one.dtype == other.dtype and torch.allclose(
-            one.detach(), other.detach(), rtol=1e-3, atol=1e-5, equal_nan=True
-        )
-    if isinstance(other, torch.utils.data.TensorDataset):
-        return isinstance(one, type(other)) and _same(one.tensors, other.tensors)
-    if isinstance(other, bool | str) or other is None:
-        return one == other
-    if isinstance(other, int | float | np.ndarray | np.number):
-        try:
-            return np.shape(one) == np.shape(other) and np.allclose(
-                np.asarray(one, dtype=float), other, rtol=1e-3, atol=1e-5, equal_nan=True
-            )
-        except (TypeError, ValueError):
-            return False
-    if isinstance(other, list | tuple):
-        if not isinstance(one, list | tuple) or len(one) != len(other):
-            return False
-        return all(_same(a, b) for a, b in zip(one, other, strict=True))
-    if isinstance(other, dict):
-        if not isinstance(one, dict) or one.keys() != other.keys():
-            return False
-        return all(_same(one[key], other[key]) for key in other)
-    return one is not None  # a figure, an optimizer: the test's own words must do
-
-
-def _short(value, room: int = 300) -> str:
-    """What to show of a value: a few lines at most, and something of each of a few parts."""
-    value = _plain(value)
-    if type(value) in (list, tuple, dict) and len(repr(value)) <= room:
-        return repr(value)
-    if type(value) in (list, tuple) and len(value) <= 5:
-        return f"({', '.join(_short(part, room // len(value)) for part in value)})"
-    if hasattr(value, "shape") and hasattr(value, "flatten"):
-        text = repr(value)
-        if len(text) > room:
-            first = ", ".join(f"{number:.4g}" for number in value.flatten()[:5].tolist())
-            text = f"{type(value).__name__} of shape {tuple(value.shape)}: {first}, …"
-        return text
-    if type(value).__repr__ is object.__repr__ or "\n" in repr(value):
-        return f"a {type(value).__name__}"
-    text = repr(value)
-    return text if len(text) <= room else text[:room] + " …"
-
-
-def _plain(value):
-    """The numbers of NumPy within lists and tuples as Python's: 0.1, not np.float64(0.1)."""
-    if type(value) in (list, tuple):
-        return type(value)(_plain(part) for part in value)
-    is_scalar = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
-    return value.item() if is_scalar else value
-
-
-def _described(signature: inspect.Signature, args, kwargs) -> str:
-    bound = signature.bind(*args, **kwargs)
-    return ", ".join(
-        f"{name} = {_short(value)}" for name, value in bound.arguments.items() if name != "self"
-    )
+def _bytes(value, seen: set | None = None) -> int:
+    """The size of the tensors in a value, whatever holds them."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if hasattr(value, "nbytes"):
+        return value.nbytes
+    if isinstance(value, dict):
+        return sum(_bytes(part, seen) for part in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_bytes(part, seen) for part in value)
+    if isinstance(value, FunctionType | ModuleType | type):
+        return 0
+    return _bytes(getattr(value, "__dict__", {}), seen)

@@ -1,0 +1,388 @@
+"""Values of a reader's function beside those of the project's own: equal or not, shown, explained.
+
+The examiner asks; what it is told is meant for a person who has just begun with torch.
+"""
+
+import inspect
+import math
+
+import numpy as np
+import torch
+
+CLOSE = {"rtol": 1e-3, "atol": 1e-5, "equal_nan": True}
+MOST_NUMBERS = 30  # that are shown of one value
+
+
+# Equal or not
+
+
+def same(one, other) -> bool:
+    """Equal but for rounding; things that can't be compared count as equal."""
+    if isinstance(other, torch.nn.Module):
+        if not isinstance(one, torch.nn.Module) or one.training != other.training:
+            return False
+        return same(one.state_dict(), other.state_dict())
+    if isinstance(other, torch.Tensor):
+        if not isinstance(one, torch.Tensor) or one.shape != other.shape:
+            return False
+        return one.dtype == other.dtype and torch.allclose(one.detach(), other.detach(), **CLOSE)
+    if isinstance(other, torch.utils.data.TensorDataset):
+        return isinstance(one, type(other)) and same(one.tensors, other.tensors)
+    if isinstance(other, bool | str) or other is None:
+        return one == other
+    if isinstance(other, int | float | np.ndarray | np.number):
+        try:
+            one = np.asarray(one, dtype=float)
+            return one.shape == np.shape(other) and np.allclose(one, other, **CLOSE)
+        except (TypeError, ValueError, RuntimeError):
+            return False
+    if isinstance(other, list | tuple):
+        if not isinstance(one, list | tuple) or len(one) != len(other):
+            return False
+        return all(same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(other, dict):
+        if not isinstance(one, dict) or one.keys() != other.keys():
+            return False
+        return all(same(one[key], other[key]) for key in other)
+    return one is not None  # a figure, an optimizer: the test's own words must do
+
+
+# Shown
+
+
+def shown(value) -> str:
+    """A value with all its numbers, if they are few, or what it is."""
+    if isinstance(value, torch.nn.Module):
+        name, own = type(value).__name__, list(value.named_parameters())
+        if not own:
+            return " ".join(repr(value).split()) if len(repr(value)) < 100 else name
+        if sum(parameter.numel() for _, parameter in own) > MOST_NUMBERS:
+            return f"a {name}"
+        return f"{name} with {', '.join(f'{key} {_numbers(one)}' for key, one in own)}"
+    if isinstance(value, torch.optim.Optimizer):
+        group = value.param_groups[0]
+        known = [key for key in ("lr", "momentum", "weight_decay") if group.get(key)]
+        return f"{type(value).__name__}({', '.join(f'{key}={group[key]:g}' for key in known)})"
+    if isinstance(value, torch.utils.data.DataLoader):
+        return f"a DataLoader of {len(value)} batches"
+    if isinstance(value, torch.utils.data.TensorDataset):
+        return f"TensorDataset({', '.join(map(shown, value.tensors))})"
+    if isinstance(value, torch.Tensor | np.ndarray | np.number):
+        return _numbers(value)
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, float):
+        return repr(value) if float(f"{value:.6g}") == value else f"{value:.6g}"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{key!r}: {shown(one)}' for key, one in value.items())}}}"
+    if type(value) in (list, tuple):
+        if len(value) > MOST_NUMBERS:
+            return f"{', '.join(map(shown, value[:3]))}, … ({len(value)} in all)"
+        inner = ", ".join(map(shown, value))
+        if len(inner) > 300 and "numbers of shape" in inner:
+            return f"a list of {len(value)}, the first {shown(value[0])}"
+        return f"[{inner}]" if type(value) is list else f"({inner}{',' * (len(value) == 1)})"
+    if inspect.isroutine(value):
+        return f"a function {value.__name__}"
+    text = repr(value)
+    return text if len(text) <= 300 and "\n" not in text and " at 0x" not in text else _kind(value)
+
+
+def _numbers(value) -> str:
+    """[[1, 2.5], [3, 4]], or its shape alone where there are too many."""
+    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if value.size > MOST_NUMBERS:
+        return f"numbers of shape {value.shape}"
+    if value.ndim:
+        return f"[{', '.join(_numbers(part) for part in value)}]"
+    return f"{value.item():.4g}" if value.dtype.kind == "f" else repr(value.item())
+
+
+def _kind(value) -> str:
+    """What it is: a Tensor of shape (2, 3), a float."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+# Explained
+
+USUAL = [  # what happens to a whole result by mistake
+    ("the sign is wrong", lambda x: -x),
+    ("this is the softmax of what is expected: is it applied once too often?", "softmax"),
+    ("this is the sigmoid of what is expected: is it applied once too often?", torch.sigmoid),
+    ("this is the logit of what is expected: is the sigmoid missing?", torch.logit),
+    ("negative numbers have become 0: is there a ReLU too many?", torch.relu),
+    ("this is the square of what is expected", torch.square),
+    ("this is the square root of what is expected", torch.sqrt),
+    ("this is the exponential of what is expected: is a logarithm missing?", torch.exp),
+    ("this is the logarithm of what is expected: is an exponential missing?", torch.log),
+    ("this is 1 minus what is expected", lambda x: 1 - x),
+    ("this is 1 divided by what is expected", lambda x: 1 / x),
+]
+
+
+def pattern(got, expected, sizes: set[int]) -> str | None:
+    """What is wrong in a word, where the difference has a pattern.
+
+    `sizes` are lengths that the input has: a result that is so many times too large is a sum where
+    a mean is expected.
+    """
+    if got is None:
+        return "it returns nothing: is `return` missing?"
+    if isinstance(expected, list | tuple | dict):
+        return _pattern_of_parts(got, expected, sizes)
+    a, b = _tensor(got), _tensor(expected)
+    if b is None or isinstance(expected, torch.nn.Module):
+        return None
+    kinds = type(got).__name__, type(expected).__name__
+    numbers = float | int | np.number
+    if a is None or (isinstance(got, torch.Tensor) != isinstance(expected, torch.Tensor)):
+        alike = isinstance(got, numbers) and isinstance(expected, numbers)
+        if not alike:
+            return f"it is a {kinds[0]}; expected is a {kinds[1]}"
+    if a.shape != b.shape:
+        return _pattern_of_shapes(a, b)
+    if isinstance(got, torch.Tensor) and got.dtype != expected.dtype:
+        return f"its numbers are {got.dtype}; expected is {expected.dtype}"
+    a, b = a.double(), b.double()
+    if a.isnan().any() and not b.isnan().any():
+        return "it isn't a number (nan): something was divided by 0, or infinite"
+    if a.ndim == 2 and _close(a.T, b):
+        return "it is transposed: rows and columns are exchanged"
+    return (
+        _pattern_of_factors(a, b, sizes)
+        or _pattern_of_rows(a, b)
+        or _pattern_of_functions(a, b)
+        or _pattern_of_places(a, b)
+    )
+
+
+def _pattern_of_parts(got, expected, sizes) -> str | None:
+    """What is wrong with the first wrong value of a list, a tuple or a dict."""
+    if isinstance(expected, dict):
+        if not isinstance(got, dict):
+            return f"it is {_kind(got)}; expected is a dict"
+        if got.keys() != expected.keys():
+            return f"its keys are {', '.join(got)}; expected are {', '.join(expected)}"
+        parts = [(key, got[key], expected[key]) for key in expected]
+    elif not isinstance(got, list | tuple):
+        return f"it is {_kind(got)}; expected is a {type(expected).__name__}"
+    elif len(got) != len(expected):
+        return f"its length is {len(got)}; expected is {len(expected)}"
+    elif all(isinstance(one, int | float) for one in [*got, *expected]):
+        return pattern(torch.tensor(got).double(), torch.tensor(expected).double(), sizes)
+    else:
+        parts = [
+            (f"value {number} of {len(got)}", one, other)
+            for number, (one, other) in enumerate(zip(got, expected, strict=True), start=1)
+        ]
+    for name, one, other in parts:
+        if not same(one, other):
+            word = pattern(one, other, sizes)
+            return f"in {name}: {word}" if word else f"what differs is {name}"
+    return None
+
+
+def _pattern_of_shapes(a, b) -> str:
+    shapes = f"its shape is {tuple(a.shape)}; expected is {tuple(b.shape)}"
+    if a.ndim == 2 and a.T.shape == b.shape and _close(a.T, b):
+        return f"{shapes}: it is transposed"
+    if a.numel() == b.numel() and _close(a.flatten(), b.flatten()):
+        return f"{shapes}: the numbers are right"
+    if b.numel() == 1 and _close(a.double().mean().view_as(b), b):
+        return f"{shapes}: the mean is missing"
+    if b.numel() == 1 and _close(a.double().sum().view_as(b), b):
+        return f"{shapes}: the sum is missing"
+    return shapes
+
+
+def _pattern_of_factors(a, b, sizes) -> str | None:
+    """A factor that all numbers have; of a single number, only one that is not by chance."""
+    if not a.numel() or not b.all():
+        return None
+    ratios = (a / b).flatten()
+    factor = ratios[0].item()
+    if not _close(ratios, ratios[:1].expand_as(ratios)) or factor == 0 or not math.isfinite(factor):
+        return None
+    if math.isclose(factor, -1, rel_tol=1e-3):
+        return "the sign is wrong"
+    whole, inverse = round(factor), round(1 / factor)
+    if math.isclose(factor, whole, rel_tol=1e-3) and whole in sizes - {1}:
+        return f"it is {whole} times what is expected: a sum instead of a mean?"
+    if math.isclose(1 / factor, inverse, rel_tol=1e-3) and inverse in sizes - {1}:
+        return f"it is a {_ordinal(inverse)} of what is expected: a mean instead of a sum?"
+    simple = any(math.isclose(factor, known, rel_tol=1e-3) for known in (2, 0.5, 100, 0.01, -2))
+    if simple or b.unique().numel() > 1:
+        return f"it is {factor:.4g} times what is expected"
+    return None
+
+
+def _ordinal(number: int) -> str:
+    return {2: "half", 3: "third", 4: "quarter"}.get(number, f"1/{number}")
+
+
+def _pattern_of_rows(a, b) -> str | None:
+    """Probabilities that add up to 1 in each row, as softmax makes them."""
+    if b.ndim < 1 or b.shape[-1] < 2 or (b < 0).any() or not _close(b.sum(-1), 1 + 0 * b.sum(-1)):
+        return None
+    sums = a.sum(dim=-1)
+    if _close(sums, torch.ones_like(sums)):
+        return None
+    if a.ndim > 1 and _close(a.sum(dim=-2), torch.ones_like(a.sum(dim=-2))):
+        return "its columns add up to 1; its rows should: the sum goes along the wrong dimension"
+    return f"its rows add up to {_numbers(sums)}; rows of probabilities add up to 1"
+
+
+def _pattern_of_functions(a, b) -> str | None:
+    for words, function in USUAL:
+        if function == "softmax":
+            if b.ndim < 2:
+                continue
+            changed = b.softmax(dim=-1)
+        else:
+            changed = function(b)
+        if _close(a, changed):
+            return words
+    return None
+
+
+def _pattern_of_places(a, b) -> str | None:
+    """A constant that is added to all, or where the wrong numbers stand."""
+    difference = (a - b).flatten()
+    if len(difference) < 2:
+        return None
+    if _close(difference, difference[:1].expand_as(difference)):
+        return f"each number is {difference[0]:+.4g} away from what is expected"
+    if a.ndim == 1 and _close(a.sort().values, b.sort().values):
+        return "the numbers are right, their order is not"
+    if a.ndim == 1 and _close(a[:-1], b[1:]):
+        return (
+            "each number stands one place too early: is it recorded after the update, not before?"
+        )
+    wrong = (~_equal(a, b)).nonzero()
+    if len(wrong) == a.numel() <= MOST_NUMBERS:
+        return None
+    place = tuple(wrong[0].tolist())
+    where = f"the first at {list(place)}: {a[place]:.4g} instead of {b[place]:.4g}"
+    return f"{len(wrong)} of {a.numel()} numbers are wrong, {where}"
+
+
+def _tensor(value) -> torch.Tensor | None:
+    """Its numbers as a tensor on the CPU, or None if it has none."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    try:
+        return torch.as_tensor(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        return None
+
+
+def _close(a, b) -> bool:
+    return a.shape == b.shape and bool(_equal(a, b).all())
+
+
+def _equal(a, b) -> torch.Tensor:
+    return torch.isclose(a.double(), b.double(), **CLOSE)
+
+
+def sizes_of(arguments: dict) -> set[int]:
+    """The lengths that a mean over these arguments might divide by."""
+    sizes = set()
+    for value in arguments.values():
+        if isinstance(value, torch.Tensor | np.ndarray):
+            sizes |= {*value.shape, int(np.prod(value.shape))}
+        elif isinstance(value, list | torch.utils.data.DataLoader | torch.utils.data.Dataset):
+            sizes.add(len(value))
+    return sizes
+
+
+# Gradients
+
+
+def tracked(arguments: dict) -> dict[str, torch.Tensor]:
+    """The tensors among the arguments that autograd watches, parameters of modules too, by name."""
+    found = {}
+    for name, value in arguments.items():
+        if isinstance(value, torch.nn.Module):
+            found |= {key: one for key, one in value.named_parameters() if one.requires_grad}
+        elif isinstance(value, torch.Tensor) and value.requires_grad:
+            found[name] = value
+    return found
+
+
+def reached(result, tensors: dict[str, torch.Tensor]) -> set[str]:
+    """The names of those tensors that a gradient of the result would reach, by its graph."""
+    parts = result if isinstance(result, list | tuple) else [result]
+    parts = [part for part in parts if isinstance(part, torch.Tensor)]
+    nodes = [part.grad_fn for part in parts]
+    seen, leaves = set(), {id(part) for part in parts}
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaves.add(id(getattr(node, "variable", None)))
+        nodes += [previous for previous, _ in node.next_functions]
+    return {name for name, one in tensors.items() if id(one) in leaves or one.grad_fn in seen}
+
+
+# Arguments
+
+
+def is_small(value) -> bool:
+    """Whether all of it can be shown."""
+    if not isinstance(value, torch.nn.Module):
+        return False
+    return 0 < sum(parameter.numel() for parameter in value.parameters()) <= MOST_NUMBERS
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and others"
+
+
+def changed(name: str, before, mine, expected) -> dict | None:
+    """Got, expected and a word, if a function leaves an argument in another state than it should.
+
+    `before` is the argument as it was, `mine` as the reader's function leaves it, and `expected` as
+    the project's own does.
+    """
+    if mine is None or before is None or same(mine, expected):
+        return None
+    name = "the model" if name == "self" else name
+    if isinstance(expected, torch.nn.Module) and isinstance(mine, torch.nn.Module):
+        if mine.training != expected.training:
+            modes = {True: "training", False: "evaluation"}
+            method = "train" if expected.training else "eval"
+            return {
+                "got": f"{name} is left in {modes[mine.training]} mode",
+                "expected": f"{name} in {modes[expected.training]} mode: {method}()",
+            }
+        old, new, wanted = (one.state_dict() for one in (before, mine, expected))
+        wrong = [key for key in wanted if not same(new.get(key), wanted[key])]
+        if wrong and all(key in new and torch.equal(new[key], old[key]) for key in wrong):
+            return {
+                "got": f"{_list(wrong)} of {name} is as it was before",
+                "expected": "it is updated",
+                "word": "Is backward() or step() missing, or does no gradient reach it?",
+            }
+        got, want = ({key: state[key] for key in wrong} for state in (new, wanted))
+        word = None if not wrong else pattern(got[wrong[0]], want[wrong[0]], set())
+        if sum(one.numel() for one in want.values()) > MOST_NUMBERS:
+            got, want = f"other values of {_list(wrong)}", "those of the chapter's own function"
+        return {
+            "got": f"{name} has {got if isinstance(got, str) else shown(got)} afterwards",
+            "expected": want if isinstance(want, str) else shown(want),
+            "word": word and f"in {wrong[0]}: {word}",
+        }
+    if same(expected, before):
+        return {
+            "got": f"{name} is {shown(mine)} afterwards",
+            "expected": f"{name} is left as it was, {shown(before)}",
+            "word": "Its caller may need it again: compute a new one instead of changing this one.",
+        }
+    return {
+        "got": f"{name} is {shown(mine)} afterwards",
+        "expected": shown(expected),
+        "word": pattern(mine, expected, set()),
+    }
