@@ -188,8 +188,10 @@ def examine(
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         report, said = Path(temporary) / "report.json", Path(temporary) / "said.txt"
-        command = ["-q", "--color=no", "-p", "no:cacheprovider", f"--examine={report}"]
-        command += [f"--chapters={folder or PRACTICE}", f"--examine-limit={limit}"]
+        # Without a cache in the project, and without time spent on collecting garbage at the end.
+        command = ["-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+        command += [f"--examine={report}", f"--examine-limit={limit}"]
+        command += [f"--chapters={folder or PRACTICE}"]
         command += [f"--basetemp={Path(temporary) / 'tests'}"]
         command += ["-x"] if first_only else []
         command += [str(ROOT / "tests" / f"test_{chapter.stem}.py")]
@@ -277,7 +279,7 @@ def explain(problem: dict, missing: list[str]) -> str:
         return explain_time(problem)
     text = [f"{name} is not right yet."]
     for key in ["input", "got", "expected"]:
-        if problem.get(key) is not None:
+        if problem.get(key):
             text.append(f"   {key + ':':10}" + problem[key].replace("\n", "\n" + 13 * " "))
     if problem.get("word"):
         text.append(f"   {problem['word'][0].upper()}{problem['word'][1:]}")

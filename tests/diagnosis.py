@@ -108,7 +108,6 @@ def _kind(value) -> str:
 # Explained
 
 USUAL = [  # what happens to a whole result by mistake
-    ("the sign is wrong", lambda x: -x),
     ("this is the softmax of what is expected: is it applied once too often?", "softmax"),
     ("this is the sigmoid of what is expected: is it applied once too often?", torch.sigmoid),
     ("this is the logit of what is expected: is the sigmoid missing?", torch.logit),
@@ -133,7 +132,7 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
     if isinstance(expected, list | tuple | dict):
         return _pattern_of_parts(got, expected, sizes)
     a, b = _tensor(got), _tensor(expected)
-    if b is None or isinstance(expected, torch.nn.Module):
+    if b is None or isinstance(expected, torch.nn.Module | str):
         return None
     kinds = type(got).__name__, type(expected).__name__
     numbers = float | int | np.number
@@ -203,7 +202,7 @@ def _pattern_of_factors(a, b, sizes) -> str | None:
         return None
     ratios = (a / b).flatten()
     factor = ratios[0].item()
-    if not _close(ratios, ratios[:1].expand_as(ratios)) or factor == 0 or not math.isfinite(factor):
+    if factor == 0 or not math.isfinite(factor) or not torch.allclose(ratios, ratios[:1], 1e-4, 0):
         return None
     if math.isclose(factor, -1, rel_tol=1e-3):
         return "the sign is wrong"
@@ -231,10 +230,13 @@ def _pattern_of_rows(a, b) -> str | None:
         return None
     if a.ndim > 1 and _close(a.sum(dim=-2), torch.ones_like(a.sum(dim=-2))):
         return "its columns add up to 1; its rows should: the sum goes along the wrong dimension"
-    return f"its rows add up to {_numbers(sums)}; rows of probabilities add up to 1"
+    said = _numbers(sums) if sums.numel() <= 6 else f"{sums.flatten()[0]:.4g} and so on"
+    return f"its rows add up to {said}; rows of probabilities add up to 1"
 
 
 def _pattern_of_functions(a, b) -> str | None:
+    if b.unique().numel() < 2:  # of a single number, anything may be true by chance
+        return None
     for words, function in USUAL:
         if function == "softmax":
             if b.ndim < 2:
@@ -330,11 +332,14 @@ def reached(result, tensors: dict[str, torch.Tensor]) -> set[str]:
 # Arguments
 
 
-def is_small(value) -> bool:
-    """Whether all of it can be shown."""
-    if not isinstance(value, torch.nn.Module):
-        return False
-    return 0 < sum(parameter.numel() for parameter in value.parameters()) <= MOST_NUMBERS
+def named(name: str, value) -> str | None:
+    """An argument as "x = [1, 2]"; None for a self that can't be shown."""
+    if name != "self":
+        return f"{name} = {shown(value)}"
+    text = shown(value)
+    if text == _kind(value):
+        return None
+    return f"{'the model' if isinstance(value, torch.nn.Module) else 'self'} = {text}"
 
 
 def _list(names: list[str]) -> str:

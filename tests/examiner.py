@@ -272,11 +272,7 @@ class Examiner:
         before, mine, theirs = (
             call.named(*one) for one in (call.arguments, call.arguments_after, after)
         )
-        given = [
-            f"{'the model' if name == 'self' else name} = {diagnosis.shown(value)}"
-            for name, value in before.items()
-            if name != "self" or diagnosis.is_small(value)
-        ]
+        given = [text for one in before.items() if (text := diagnosis.named(*one))]
         given = (", " if sum(map(len, given)) < 80 else "\n").join(given)
         for name, wanted in theirs.items():
             changed = diagnosis.changed(name, before[name], mine[name], wanted)

@@ -62,7 +62,7 @@ def results(text):
     return text.split(". Results\n")[1].splitlines()
 
 
-def random_images(n=200):
+def random_images(n=100):
     torch.manual_seed(0)
     return TensorDataset(torch.randn(n, 1, 28, 28), torch.randint(10, (n,)))
 
@@ -483,17 +483,16 @@ def test_the_run_shows_the_schedule(ran):
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_recipe_rung_trains_over_one_whole_cycle(bf16, chapter):
-    rung = chapter.recipe_rung(random_images(300), CPU, seed=5, epochs=2, bf16=bf16)
+    rung = chapter.recipe_rung(random_images(300), CPU, seed=5, epochs=1, bf16=bf16)
     assert (rung.number, rung.name) == ("5", "better recipe" + bf16 * ", bf16")
     assert torch.equal(parameters(rung.model), parameters(fresh_model(5)))
     assert [len(labels) for _, labels in rung.loader] == [256, 44]
     formats = set()
     rung.model.linear1.register_forward_hook(lambda layer, x, y: formats.add(y.dtype))
     rung.train(rung.loader)
-    rung.train(rung.loader)
     assert formats == {torch.bfloat16 if bf16 else torch.float32}
     assert not torch.equal(parameters(rung.model), parameters(fresh_model(5)))
-    with pytest.raises(ValueError, match="total steps is 4"):
+    with pytest.raises(ValueError, match="total steps is 2"):
         rung.train(rung.loader)
 
 
@@ -563,7 +562,7 @@ def test_gpu_rungs_without_a_gpu(chapter):
     assert [rung.number for rung in rungs] == ["6", "6", "6"]
     assert len({rung.name for rung in rungs}) == 3
     batches = list(rungs[0].loader)
-    assert [len(labels) for _, labels in batches] == 3 * [64], "a graph has one batch size"
+    assert [len(labels) for _, labels in batches] == [64], "a graph has one batch size"
     for rung in rungs:
         rung.model.load_state_dict(fresh_model().state_dict())
         rung.train(batches)
@@ -630,16 +629,22 @@ def test_without_a_compiler_that_rung_is_left_out(run, monkeypatch, quick_figure
 
 
 def test_train_and_test_goes_through_all_batches_and_tests_after_each_epoch(chapter, monkeypatch):
-    trained = []
+    class Model:
+        def __init__(self):
+            self.trained = []
+
+        def train(self, batches):
+            self.trained = [*self.trained, *batches]
 
     def test(model, test_loader, device):
-        assert (model, test_loader, device) == ("model", "test loader", CPU)
-        return len(trained) / 100
+        assert (test_loader, device) == ("test loader", CPU)
+        return len(model.trained) / 100
 
     monkeypatch.setattr(mnist, "test", test)
-    rung = chapter.Rung("1", "name", ["a", "b", "c"], "model", trained.extend)
+    model = Model()
+    rung = chapter.Rung("1", "name", ["a", "b", "c"], model, model.train)
     history = chapter.train_and_test(rung, "test loader", CPU, 2)
-    assert trained == ["a", "b", "c", "a", "b", "c"]
+    assert model.trained == ["a", "b", "c", "a", "b", "c"]
     assert history == {"epoch": [1, 2], "accuracy": [0.03, 0.06]}
 
 

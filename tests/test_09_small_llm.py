@@ -66,6 +66,12 @@ def config(chapter):
     return chapter.Config(2, 2, 16, 8, batch_size=4, max_iters=8, lr=1e-2)
 
 
+@pytest.fixture(scope="module")
+def two_heads(chapter):
+    """A config with four numbers per token, two for each head: few enough to look at."""
+    return chapter.Config(2, 2, 4, 8, batch_size=4, max_iters=8, lr=1e-2)
+
+
 def make_model(chapter, config, vocabulary_size=10):
     torch.manual_seed(0)
     return chapter.GPT(vocabulary_size, config)
@@ -172,10 +178,10 @@ def test_decode_is_the_inverse_of_encode(chapter):
 
 
 def test_the_last_tenth_is_the_validation_set(chapter):
-    train_ids, val_ids = chapter.split(torch.arange(105), block_size=8)
-    assert train_ids.tolist() == list(range(95)) and val_ids.tolist() == list(range(95, 105))
-    with pytest.raises(UserError, match=r"105 characters, too few.*--text"):
-        chapter.split(torch.arange(105), block_size=10)
+    train_ids, val_ids = chapter.split(torch.arange(25), block_size=1)
+    assert train_ids.tolist() == list(range(23)) and val_ids.tolist() == [23, 24]
+    with pytest.raises(UserError, match=r"25 characters, too few.*--text"):
+        chapter.split(torch.arange(25), block_size=2)
 
 
 def test_read_config_reads_this_chapters_checkpoints_only(chapter, config, tmp_path):
@@ -196,6 +202,13 @@ def test_y_is_x_one_token_later(chapter):
     x, y = chapter.windows(ids, torch.tensor([0, 4]), block_size=3)
     assert x.tolist() == [[3, 1, 4], [5, 9, 2]]
     assert y.tolist() == [[1, 4, 1], [9, 2, 6]]
+
+
+def test_a_batch_of_two_windows(chapter, config):
+    small = dataclasses.replace(config, block_size=4, batch_size=2)
+    x, y = chapter.get_batch(torch.arange(12), small)
+    assert x.shape == y.shape == (2, 4)
+    assert y.tolist() == [[start + i for i in (1, 2, 3, 4)] for start in x[:, 0].tolist()]
 
 
 def test_windows_start_anywhere_and_stay_within_the_text(chapter, config):
@@ -225,10 +238,13 @@ def test_the_shares_of_the_processes_make_up_the_whole_batch(chapter, config):
 
 def test_cross_entropy_is_the_mean_over_every_position(chapter):
     torch.manual_seed(0)
-    logits, y = torch.randn(2, 3, 5), torch.randint(5, (2, 3))
+    logits, y = torch.randn(2, 2, 3, requires_grad=True), torch.randint(3, (2, 2))
     log_p = logits.log_softmax(dim=-1)
-    by_hand = -sum(log_p[b, t, y[b, t]] for b in range(2) for t in range(3)) / 6
-    torch.testing.assert_close(chapter.cross_entropy(logits, y), by_hand)
+    by_hand = -sum(log_p[b, t, y[b, t]] for b in range(2) for t in range(2)) / 4
+    loss = chapter.cross_entropy(logits, y)
+    torch.testing.assert_close(loss, by_hand)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(gradient, (log_p.exp() - F.one_hot(y, 3)) / 4)
 
 
 class Sums(torch.nn.Module):
@@ -242,6 +258,12 @@ class Sums(torch.nn.Module):
 
     def forward(self, x):
         return self.dropout(self.embedding(x)).cumsum(dim=1)
+
+
+def test_evaluate_by_hand(chapter):
+    """Windows of two tokens: after 0 comes 1, after 1 comes 2, after 2 comes 0, after 0 comes 1."""
+    loss = chapter.evaluate(Fixed(), torch.tensor([0, 1, 2, 0, 1]), 2)
+    assert loss == pytest.approx(-(2 * math.log(0.3) + math.log(0.2) + math.log(0.5)) / 4)
 
 
 def test_evaluate_counts_every_window_once(chapter):
@@ -282,10 +304,10 @@ def test_no_other_table_is_better_on_its_own_text(chapter):
 
 def test_generate_continues_the_text_and_follows_the_seed(chapter):
     start = torch.tensor([1, 2, 3])
-    ids = chapter.generate(Sums(), start, 30, block_size=8)
-    assert ids.shape == (33,) and ids[:3].tolist() == [1, 2, 3]
-    assert torch.equal(ids, chapter.generate(Sums(), start, 30, block_size=8))
-    assert not torch.equal(ids, chapter.generate(Sums(), start, 30, block_size=8, seed=1))
+    ids = chapter.generate(Sums(), start, 12, block_size=8)
+    assert ids.shape == (15,) and ids[:3].tolist() == [1, 2, 3]
+    assert torch.equal(ids, chapter.generate(Sums(), start, 12, block_size=8))
+    assert not torch.equal(ids, chapter.generate(Sums(), start, 12, block_size=8, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -378,43 +400,44 @@ def test_attention_position_by_position(chapter):
         torch.testing.assert_close(y[t], p @ v[: t + 1])
 
 
-def test_split_heads_gives_each_head_its_part(chapter, config):
-    torch.manual_seed(0)
-    module, x = chapter.CausalSelfAttention(config), torch.randn(3, 5, 16)
-    parts = module.split_heads(x)
-    assert [part.shape for part in parts] == 3 * [(3, 2, 5, 8)]
-    expected = (x @ module.c_attn.weight.T).split(16, dim=-1)  # queries, keys, values
-    for part, whole in zip(parts, expected, strict=True):
-        torch.testing.assert_close(part[:, 0], whole[..., :8])
-        torch.testing.assert_close(part[:, 1], whole[..., 8:])
+def test_split_heads_gives_each_head_its_part(chapter, two_heads):
+    """Weights that make the queries x, the keys 2x and the values 3x."""
+    module, x = chapter.CausalSelfAttention(two_heads), torch.arange(8.0).view(1, 2, 4)
+    with torch.no_grad():
+        module.c_attn.weight.copy_(torch.cat([n * torch.eye(4) for n in (1, 2, 3)]))
+    heads = torch.tensor([[[[0.0, 1.0], [4.0, 5.0]], [[2.0, 3.0], [6.0, 7.0]]]])  # (1, 2, 2, 2)
+    for n, part in enumerate(module.split_heads(x), start=1):
+        torch.testing.assert_close(part, n * heads)
 
 
-def test_self_attention_is_each_head_by_hand(chapter, config):
+def test_self_attention_is_each_head_by_hand(chapter, two_heads):
     torch.manual_seed(0)
-    module, x = chapter.CausalSelfAttention(config), torch.randn(3, 5, 16)
-    q, k, v = (x @ module.c_attn.weight.T).split(16, dim=-1)
+    module, x = chapter.CausalSelfAttention(two_heads), torch.randn(1, 3, 4, requires_grad=True)
+    q, k, v = (x @ module.c_attn.weight.T).split(4, dim=-1)
     heads = []
-    for part in (slice(0, 8), slice(8, 16)):
+    for part in (slice(0, 2), slice(2, 4)):
         y = F.scaled_dot_product_attention(q[..., part], k[..., part], v[..., part], is_causal=True)
         heads.append(y)
-    torch.testing.assert_close(module(x), torch.cat(heads, dim=-1) @ module.c_proj.weight.T)
+    out = module(x)
+    torch.testing.assert_close(out, torch.cat(heads, dim=-1) @ module.c_proj.weight.T)
+    assert all(one.any() for one in torch.autograd.grad(out.sum(), [x, *module.parameters()]))
 
 
 # The GPT
 
 
-def test_the_mlp_is_two_layers_with_gelu_between(chapter, config):
+def test_the_mlp_is_two_layers_with_gelu_between(chapter, two_heads):
     torch.manual_seed(0)
-    mlp, x = chapter.MLP(config), torch.randn(2, 5, 16)
-    assert mlp.c_fc.weight.shape == (64, 16) and mlp.c_fc.bias is None
+    mlp, x = chapter.MLP(two_heads), torch.randn(1, 2, 4)
+    assert mlp.c_fc.weight.shape == (16, 4) and mlp.c_fc.bias is None
     torch.testing.assert_close(mlp(x), F.gelu(x @ mlp.c_fc.weight.T) @ mlp.c_proj.weight.T)
 
 
-def test_a_block_is_two_residual_connections_with_pre_norm(chapter, config):
+def test_a_block_is_two_residual_connections_with_pre_norm(chapter, two_heads):
     torch.manual_seed(0)
-    block, x = chapter.Block(config), torch.randn(2, 5, 16)
-    middle = x + block.attn(F.layer_norm(x, [16]))
-    torch.testing.assert_close(block(x), middle + block.mlp(F.layer_norm(middle, [16])))
+    block, x = chapter.Block(two_heads), torch.randn(1, 2, 4)
+    middle = x + block.attn(F.layer_norm(x, [4]))
+    torch.testing.assert_close(block(x), middle + block.mlp(F.layer_norm(middle, [4])))
 
 
 def test_the_gpt_has_the_parameters_that_it_should(chapter, config):
@@ -425,24 +448,27 @@ def test_the_gpt_has_the_parameters_that_it_should(chapter, config):
     assert model.blocks[0].mlp.c_proj.weight.std().item() == pytest.approx(0.01, rel=0.2)
 
 
-def test_embed_adds_token_and_position_embedding(chapter, config):
-    model = make_model(chapter, config)
+def test_embed_adds_token_and_position_embedding(chapter, two_heads):
+    model = make_model(chapter, two_heads)
     embedded = model.embed(torch.tensor([[3, 3, 1]]))
-    assert embedded.shape == (1, 3, 16)
+    assert embedded.shape == (1, 3, 4)
     torch.testing.assert_close(
         embedded[0], model.wte.weight[[3, 3, 1]] + model.wpe.weight[:3], rtol=0, atol=0
     )
 
 
-def test_forward_goes_through_all_blocks_to_the_tied_weights(chapter, config):
-    model = make_model(chapter, config)
-    x = torch.randint(10, (3, 6))
-    hidden = model.wte.weight[x] + model.wpe.weight[:6]
+def test_forward_goes_through_all_blocks_to_the_tied_weights(chapter, two_heads):
+    model = make_model(chapter, two_heads)
+    x = torch.tensor([[3, 0, 3]])
+    hidden = model.wte.weight[x] + model.wpe.weight[:3]
     for block in model.blocks:
         hidden = block(hidden)
-    expected = F.layer_norm(hidden, [16]) @ model.wte.weight.T
-    assert expected.shape == (3, 6, 10)
-    torch.testing.assert_close(model(x), expected)
+    expected = F.layer_norm(hidden, [4]) @ model.wte.weight.T
+    assert expected.shape == (1, 3, 10)
+    logits = model(x)
+    torch.testing.assert_close(logits, expected)
+    parts = torch.autograd.grad((logits**2).sum(), list(model.parameters()))
+    assert all(part.any() for part in parts), "no gradient reaches a parameter"
 
 
 def test_a_later_token_changes_no_earlier_prediction(chapter, config):
@@ -493,18 +519,13 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth(chapter, config):
 # Training
 
 
-def test_train_overfits_one_window(chapter, config):
-    """A text as long as a window has just one: the model learns it by heart."""
-    config = dataclasses.replace(config, max_iters=60, lr=0.03)
-    ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
-    model = make_model(chapter, config)
-    assert chapter.cross_entropy(model(ids[None, :-1]), ids[None, 1:]) > 2
-    history = chapter.train(model, chapter.make_optimizer(model, config.lr), ids, config, dict)
-    assert history["loss"][-1] < 0.02
-
-
-def test_train_is_the_loop_that_the_reader_knows(chapter, config):
-    config = dataclasses.replace(config, max_iters=25)
+@pytest.mark.parametrize(
+    "iterations, ends",
+    [(5, [4, 5]), (25, [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25])],
+    ids=["two iterations", "many"],
+)
+def test_train_is_the_loop_that_the_reader_knows(iterations, ends, chapter, config):
+    config = dataclasses.replace(config, max_iters=iterations)
     ids = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0))
     model = make_model(chapter, config)
     expected, measured = copy.deepcopy(model), []
@@ -520,7 +541,7 @@ def test_train_is_the_loop_that_the_reader_knows(chapter, config):
     optimizer = chapter.make_optimizer(expected, config.lr)
     torch.manual_seed(5)
     losses = []
-    for i in range(3, 25):
+    for i in range(3, iterations):
         for group in optimizer.param_groups:
             group["lr"] = chapter.learning_rate(i, config)
         x, y = chapter.get_batch(ids, config)
@@ -531,10 +552,19 @@ def test_train_is_the_loop_that_the_reader_knows(chapter, config):
         optimizer.step()
         losses.append(loss.item())
     torch.testing.assert_close(parameters(model), parameters(expected))
-    ends = [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25]
     assert history["iteration"] == ends and history["val loss"] == measured
     for loss, start, end in zip(history["loss"], [3, *ends], ends, strict=False):
         assert loss == pytest.approx(sum(losses[start - 3 : end - 3]) / (end - start))
+
+
+def test_train_overfits_one_window(chapter, config):
+    """A text as long as a window has just one: the model learns it by heart."""
+    config = dataclasses.replace(config, max_iters=60, lr=0.03)
+    ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
+    model = make_model(chapter, config)
+    assert chapter.cross_entropy(model(ids[None, :-1]), ids[None, 1:]) > 2
+    history = chapter.train(model, chapter.make_optimizer(model, config.lr), ids, config, dict)
+    assert history["loss"][-1] < 0.02
 
 
 @pytest.mark.parametrize("iterations", [1, 11])
