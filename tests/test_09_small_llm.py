@@ -72,9 +72,9 @@ def two_heads(chapter):
     return chapter.Config(2, 2, 4, 8, batch_size=4, max_iters=8, lr=1e-2)
 
 
-def make_model(chapter, config, vocabulary_size=10):
+def make_model(GPT, config, vocabulary_size=10):
     torch.manual_seed(0)
-    return chapter.GPT(vocabulary_size, config)
+    return GPT(vocabulary_size, config)
 
 
 def save(chapter, path, model, config, vocabulary, **changed):
@@ -186,7 +186,7 @@ def test_the_last_tenth_is_the_validation_set(chapter):
 
 def test_read_config_reads_this_chapters_checkpoints_only(chapter, config, tmp_path):
     path = tmp_path / "checkpoint.pt"
-    model = make_model(chapter, config, vocabulary_size=3)
+    model = make_model(chapter.GPT, config, vocabulary_size=3)
     save(chapter, path, model, config, "abc")
     assert chapter.read_config(path) == ("abc", config)
     save(chapter, path, model, config, "abc", width=3)  # an argument that Config doesn't have
@@ -441,7 +441,7 @@ def test_a_block_is_two_residual_connections_with_pre_norm(chapter, two_heads):
 
 
 def test_the_gpt_has_the_parameters_that_it_should(chapter, config):
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     per_block = 12 * 16 * 16 + 2 * 16
     assert sum(p.numel() for p in model.parameters()) == (10 + 8) * 16 + 2 * per_block + 16
     assert model.wte.weight.std().item() == pytest.approx(0.02, rel=0.3)
@@ -449,7 +449,7 @@ def test_the_gpt_has_the_parameters_that_it_should(chapter, config):
 
 
 def test_embed_adds_token_and_position_embedding(chapter, two_heads):
-    model = make_model(chapter, two_heads)
+    model = make_model(chapter.GPT, two_heads)
     embedded = model.embed(torch.tensor([[3, 3, 1]]))
     assert embedded.shape == (1, 3, 4)
     torch.testing.assert_close(
@@ -458,7 +458,7 @@ def test_embed_adds_token_and_position_embedding(chapter, two_heads):
 
 
 def test_forward_goes_through_all_blocks_to_the_tied_weights(chapter, two_heads):
-    model = make_model(chapter, two_heads)
+    model = make_model(chapter.GPT, two_heads)
     x = torch.tensor([[3, 0, 3]])
     hidden = model.wte.weight[x] + model.wpe.weight[:3]
     for block in model.blocks:
@@ -473,7 +473,7 @@ def test_forward_goes_through_all_blocks_to_the_tied_weights(chapter, two_heads)
 
 def test_a_later_token_changes_no_earlier_prediction(chapter, config):
     """This is what the causal mask is for."""
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     x = torch.randint(10, (1, 8))
     before = model(x)
     for t in range(1, 8):
@@ -486,7 +486,7 @@ def test_a_later_token_changes_no_earlier_prediction(chapter, config):
 
 @pytest.mark.parametrize("size", ["tiny", "small"])
 def test_untrained_every_token_is_about_as_probable(chapter, size):
-    model = make_model(chapter, chapter.SIZES[size], vocabulary_size=100)
+    model = make_model(chapter.GPT, chapter.SIZES[size], vocabulary_size=100)
     x, y = torch.randint(100, (2, 8, chapter.SIZES[size].block_size)).unbind()
     loss = chapter.cross_entropy(model(x), y).item()
     assert loss == pytest.approx(math.log(100), rel=0.05)
@@ -496,7 +496,7 @@ def test_untrained_every_token_is_about_as_probable(chapter, size):
 
 
 def test_weight_decay_is_for_the_matrices_only(chapter, config):
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     optimizer = chapter.make_optimizer(model, lr=0.02)
     assert type(optimizer) is torch.optim.AdamW
     decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
@@ -527,7 +527,7 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth(chapter, config):
 def test_train_is_the_loop_that_the_reader_knows(iterations, ends, chapter, config):
     config = dataclasses.replace(config, max_iters=iterations)
     ids = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0))
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     expected, measured = copy.deepcopy(model), []
 
     def measure():
@@ -561,7 +561,7 @@ def test_train_overfits_one_window(chapter, config):
     """A text as long as a window has just one: the model learns it by heart."""
     config = dataclasses.replace(config, max_iters=60, lr=0.03)
     ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     assert chapter.cross_entropy(model(ids[None, :-1]), ids[None, 1:]) > 2
     history = chapter.train(model, chapter.make_optimizer(model, config.lr), ids, config, dict)
     assert history["loss"][-1] < 0.02
@@ -571,7 +571,7 @@ def test_train_overfits_one_window(chapter, config):
 def test_each_loss_in_the_history_is_a_mean_of_batches(iterations, chapter, config):
     """The last one too: an evaluation just before it would leave it no batch."""
     config = dataclasses.replace(config, max_iters=iterations)
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     optimizer = chapter.make_optimizer(model, 1e-6)
     history = chapter.train(model, optimizer, torch.arange(200) % 10, config, dict)
     assert history["iteration"][-1] == iterations
@@ -579,7 +579,7 @@ def test_each_loss_in_the_history_is_a_mean_of_batches(iterations, chapter, conf
 
 
 def test_train_goes_back_to_training_mode_after_each_evaluation(chapter, config):
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     modes = []
     model.register_forward_hook(lambda module, *_: modes.append(module.training))
 
@@ -685,7 +685,7 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, fl
 
     names = trained.names  # of one process, with the same seed
     config = chapter.Config(**dataclasses.asdict(names.config))
-    model = make_model(chapter, config, len(names.vocabulary))
+    model = make_model(chapter.GPT, config, len(names.vocabulary))
     x, y = chapter.get_batch(names.train_ids, config)
     loss_of_half = chapter.cross_entropy(model(x[:1]), y[:1]).item()
     chapter.cross_entropy(model(x), y).backward()
@@ -710,7 +710,7 @@ def arguments(**given):
 @pytest.fixture
 def sharp(chapter, config):
     """A model whose logits lie far apart."""
-    model = make_model(chapter, config)
+    model = make_model(chapter.GPT, config)
     torch.nn.init.normal_(model.wte.weight, std=0.5)
     return model
 
@@ -754,7 +754,7 @@ def test_prompt_only_continues_the_text(run, trained):
 
 
 def test_attention_weights_are_those_the_model_uses(chapter, config):
-    model = make_model(chapter, dataclasses.replace(config, dropout=0.5))
+    model = make_model(chapter.GPT, dataclasses.replace(config, dropout=0.5))
     ids = torch.randint(10, (6,))
     weights = chapter.attention_weights(model, ids)
     assert weights.shape == (2, 2, 6, 6) and not weights.requires_grad
@@ -772,7 +772,7 @@ def test_the_head_that_attends_far_back_and_sharply_is_shown(chapter, run, flags
     """
     T = 32
     config = chapter.Config(1, 4, 128, T, batch_size=1, max_iters=1, lr=1e-9)
-    model = make_model(chapter, config, len(VOCABULARY))
+    model = make_model(chapter.GPT, config, len(VOCABULARY))
     positions = [[max(t - back, 0) for t in range(T)] for back in (0, 1, T, 3)]
     with torch.no_grad():
         c_attn = model.blocks[0].attn.c_attn.weight
@@ -851,7 +851,7 @@ def test_after_ctrl_c_resume_continues_as_if_never_stopped(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
     config = dataclasses.replace(config, dropout=0.1)
-    model = make_model(chapter, config, len(VOCABULARY))
+    model = make_model(chapter.GPT, config, len(VOCABULARY))
     save(chapter, whole / f"{NAME}.pt", model, config, VOCABULARY)
     shutil.copytree(whole, parts)
     never_stopped = run(NAME, *flags, "--resume", "--output-dir", whole)
@@ -969,7 +969,7 @@ def test_checkpoints_that_cannot_be_used(chapter, config, fails, flags, tmp_path
     model = torch.nn.Linear(1, 1)
     training.save_checkpoint(path, model, torch.optim.SGD(model.parameters()), {})
     assert "no checkpoint of this chapter" in fails(NAME, [*flags, *job])
-    model = make_model(chapter, config, len(VOCABULARY))
+    model = make_model(chapter.GPT, config, len(VOCABULARY))
     save(chapter, path, model, config, VOCABULARY, n_embd=32)  # the model's is 16
     assert "another model" in fails(NAME, [*flags, *job])
 
