@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import matplotlib
 import pytest
 import torch
 from examiner import Examiner
-from matplotlib.figure import Figure
 
 from common.chapter import load
 from common.cli import ROOT
@@ -42,8 +40,6 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # Where the home can't be written, matplotlib makes a folder for the time being, and says so:
-    matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
     if config.getoption("--examine"):
         limit = config.getoption("--examine-limit")
         config.pluginmanager.register(Examiner(config.getoption("--examine"), limit), "examiner")
@@ -107,6 +103,10 @@ def run_chapter(chapters_folder):
 @pytest.fixture(scope="session")
 def run(chapters_folder):
     """Run a chapter as `python NAME.py FLAGS` does, but in this process, and look into it."""
+    import matplotlib
+
+    # Where the home can't be written, matplotlib makes a folder for the time being, and says so:
+    matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
 
     def run(name: str, *flags) -> SimpleNamespace:
         """Returns the module's `names`, what it wrote to `out` and `err`, its exit `status`."""
@@ -196,7 +196,7 @@ def few_images(monkeypatch):
 
 def save_empty_figures(patch: pytest.MonkeyPatch) -> None:
     """Let figures be drawn, but saved as empty files: that is the longest part of a short run."""
-    patch.setattr(Figure, "savefig", lambda self, path, **how: Path(path).touch())
+    patch.setattr("matplotlib.figure.Figure.savefig", lambda self, path, **how: Path(path).touch())
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from practice import find_functions
 
-MOST_CALLS = 5  # of a function recorded per test: a training loop calls forward a thousand times
+MOST_CALLS = 3  # of a function recorded per test: a training loop calls forward a thousand times
 MOST_BYTES = 20_000_000  # of a call's arguments: MNIST as a whole is not copied
 RUNS_AGAIN = {"run", "run_chapter", "fails", "interrupted", "quick", "few", "trained", "continued"}
 

@@ -345,8 +345,8 @@ class Fixed(torch.nn.Module):
     ids=str,
 )
 def test_temperature_and_top_k_shape_the_probabilities(chapter, how, expected):
-    ids = chapter.generate(Fixed(), torch.tensor([0]), 1000, 4, **how)[1:]
-    assert (ids.bincount(minlength=3) / 1000).tolist() == pytest.approx(expected, abs=0.04)
+    ids = chapter.generate(Fixed(), torch.tensor([0]), 500, 4, **how)[1:]
+    assert (ids.bincount(minlength=3) / 500).tolist() == pytest.approx(expected, abs=0.05)
 
 
 def test_the_model_sees_no_more_than_the_context_length(chapter):
@@ -579,6 +579,7 @@ def test_each_loss_in_the_history_is_a_mean_of_batches(iterations, chapter, conf
 
 
 def test_train_goes_back_to_training_mode_after_each_evaluation(chapter, config):
+    config = dataclasses.replace(config, max_iters=2)
     model = make_model(chapter.GPT, config)
     modes = []
     model.register_forward_hook(lambda module, *_: modes.append(module.training))
@@ -589,7 +590,7 @@ def test_train_goes_back_to_training_mode_after_each_evaluation(chapter, config)
 
     optimizer = chapter.make_optimizer(model, config.lr)
     chapter.train(model, optimizer, torch.randint(10, (50,)), config, measure)
-    assert modes == 8 * [True]
+    assert modes == 2 * [True]
 
 
 # Several processes
