@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import io
 import os
 import re
@@ -234,6 +235,14 @@ def _no_figure_stays_open():
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_run_stays_in_memory(request):
+    """The names of a run refer to one another: Python frees them when it happens to look."""
+    yield
+    if not request.config.getoption("--examine"):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import gc
 import math
 import os
 import random
@@ -57,6 +58,7 @@ def trained(run, text, tmp_path_factory):
 @pytest.fixture
 def flags(text, tmp_path, quick_figures):
     """The flags of `trained`, for a folder of the test's own; the figure is an empty file."""
+    gc.collect()  # of the runs before: together they take hundreds of megabytes
     return [*CHEAP, "--text", text, "--output-dir", tmp_path]
 
 
@@ -704,7 +706,7 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, fl
 
 def arguments(**given):
     """The flags that continue_text and continue_prompt read."""
-    defaults = {"length": 30, "temperature": 0.8, "top_k": None, "seed": 0}
+    defaults = {"length": 9, "temperature": 0.8, "top_k": None, "seed": 0}
     return Namespace(**defaults | {"device": torch.device("cpu")} | given)
 
 
@@ -730,7 +732,7 @@ def test_continue_prompt_prints_what_the_checkpoints_model_generates(
     chapter, config, sharp, tmp_path, capsys
 ):
     save(chapter, tmp_path / f"{NAME}.pt", sharp, config, "abcdefghij")
-    expected = chapter.continue_text(sharp, "abcdefghij", "bad", 30, arguments())
+    expected = chapter.continue_text(sharp, "abcdefghij", "bad", 9, arguments())
     args = arguments(output_dir=tmp_path, prompt="bad")
     assert chapter.continue_prompt(args) == expected
     assert capsys.readouterr().out == expected + "\n"
