@@ -164,6 +164,7 @@ def start(chapter: Path, force: bool) -> None:
     (PRACTICE / "common.py").write_text(COMMON, encoding="utf-8")
     path.write_text(exercise, encoding="utf-8")
     number = chapter.name[:2]
+    hints_asked(number).unlink(missing_ok=True)
     count = len(find_functions(exercise))
     print(f"{shown}: {count} functions to write. Open it, write the first, then:")
     print(f"   python practice.py check {number}")
@@ -362,9 +363,14 @@ def read_hints() -> dict[str, list[str]]:
     return dict(zip(sections[::2], texts, strict=True))
 
 
+def hints_asked(number: str) -> Path:
+    """The file that counts a chapter's hints, beside the reader's chapters."""
+    return PRACTICE / f"hints-{number}.json"
+
+
 def count_hint(key: str) -> int:
-    """How often this hint was asked for before; kept beside the reader's files."""
-    path = PRACTICE / "hints.json"
+    """How often this hint was asked for since start."""
+    path = hints_asked(key[:2])
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -79,7 +79,7 @@ def shown(value) -> str:
         if len(value) > MOST_NUMBERS:
             return f"{', '.join(map(shown, value[:3]))}, … ({len(value)} in all)"
         inner = ", ".join(map(shown, value))
-        if len(inner) > 300 and "numbers of shape" in inner:
+        if len(inner) > 200 and "numbers of shape" in inner:
             return f"a list of {len(value)}, the first {shown(value[0])}"
         return f"[{inner}]" if type(value) is list else f"({inner}{',' * (len(value) == 1)})"
     if inspect.isroutine(value):

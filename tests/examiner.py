@@ -44,15 +44,15 @@ class Call:
 
     def __init__(self, name: str, function: FunctionType, args: tuple, kwargs: dict):
         self.name, self.signature = name, inspect.signature(function)
-        self.arguments = _copied((args, kwargs))
         self.random_state, self.gradients = torch.get_rng_state(), torch.is_grad_enabled()
-        self.finished = False
+        self.finished = False  # or it can't be compared, as a generator
+        self.arguments = _copied((args, kwargs))
 
     def returned(self, result, args: tuple, kwargs: dict) -> None:
         """Keep the result, which parameters its gradient reaches, and the arguments' new state."""
         self.reached = diagnosis.reached(result, diagnosis.tracked(self.named(args, kwargs)))
         self.result, self.arguments_after = _copied((result, (args, kwargs)))
-        self.finished = self.arguments is not None
+        self.finished = True
 
     def named(self, args: tuple, kwargs: dict) -> dict:
         """The arguments by their names."""
@@ -111,13 +111,15 @@ class Examiner:
             worth_it = self.counts[name] <= MOST_CALLS and not name.endswith("__init__")
             watched = _get_current_dispatch_mode()  # by a test: copying would disturb it
             if worth_it and not watched and _bytes((args, kwargs)) < MOST_BYTES:
-                call = Call(name, function, args, kwargs)
+                with contextlib.suppress(Exception):  # what can't be copied can't be compared
+                    call = Call(name, function, args, kwargs)
             self.running.append((name, args, kwargs, time.monotonic()))
             result = function(*args, **kwargs)
             self.running.pop()
             self.returned.add(name)
             if call:
-                call.returned(result, args, kwargs)
+                with contextlib.suppress(Exception):
+                    call.returned(result, args, kwargs)
                 self.calls.append(call)
             return result
 
@@ -323,7 +325,7 @@ def _with_equal_batches(loader):
     size = len(batches[0][0])
     if len(batches[-1][0]) >= size:
         return loader
-    return [*batches[:-1], [part.repeat(size, *part.shape[1:])[:size] for part in batches[-1]]]
+    return [*batches[:-1], [part.repeat_interleave(size, dim=0)[:size] for part in batches[-1]]]
 
 
 def _functions(module: ModuleType):
@@ -359,7 +361,7 @@ def _definition_order(item) -> dict[str, int]:
 
 
 def _copied(value, memo: dict | None = None):
-    """A copy that later changes leave alone, or None where that can't be had.
+    """A copy that later changes leave alone. Raises what deepcopy raises for what has none.
 
     One memo for all parts: the copied optimizer must update the copied model. A tensor with a graph
     loses it, and is a leaf of the copy's.
@@ -371,10 +373,7 @@ def _copied(value, memo: dict | None = None):
         return type(value)(_copied(part, memo) for part in value)
     if type(value) is dict:
         return {key: _copied(part, memo) for key, part in value.items()}
-    try:
-        return copy.deepcopy(value, memo)
-    except Exception:
-        return None
+    return copy.deepcopy(value, memo)
 
 
 def _bytes(value, seen: set | None = None) -> int:

@@ -152,6 +152,9 @@ def test_a_hint_has_three_grades(folder, capsys):
     assert "Ask again for the functions" in capsys.readouterr().out, "each counts for itself"
     run("hint", 3, "LinearModel.forward", "--all")
     assert capsys.readouterr().out == f"{idea}\n\n{functions}\n\n{lines}\n"
+    run("start", 3)
+    run("hint", 3, "LinearModel.forward")
+    assert capsys.readouterr().out.endswith(said[0]), "a new start, and the idea first"
 
 
 def test_hints_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
