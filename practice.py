@@ -342,6 +342,9 @@ def hint(chapter: Path, name: str, whole: bool = False) -> None:
     """Print the next grade of the hint: the idea, then the functions to use, then the lines."""
     source = chapter.read_text(encoding="utf-8")
     functions = {function.name: function for function in find_functions(source)}
+    meant = [one for one in functions if one.endswith(f".{name}")]
+    if name not in functions and len(meant) == 1:  # forward, if there is one only
+        name = meant[0]
     if name not in functions:
         raise UserError(f"{chapter.name} has no function {name!r}. It has: {', '.join(functions)}.")
     key = f"{chapter.name[:2]} {name}"

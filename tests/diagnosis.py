@@ -11,6 +11,7 @@ import torch
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-5, "equal_nan": True}
 MOST_NUMBERS = 30  # that are shown of one value
+WRONG_NUMBERS = "wrong are"  # so many of so many, where there is no pattern
 
 
 # Equal or not
@@ -25,12 +26,16 @@ def same(one, other) -> bool:
     if isinstance(other, torch.Tensor):
         if not isinstance(one, torch.Tensor) or one.shape != other.shape:
             return False
-        return one.dtype == other.dtype and torch.allclose(one.detach(), other.detach(), **CLOSE)
+        if one.dtype != other.dtype or one.device != other.device or other.is_meta:
+            return one.dtype == other.dtype and one.device == other.device
+        return torch.allclose(one.detach(), other.detach(), **CLOSE)
     if isinstance(other, torch.utils.data.TensorDataset):
         return isinstance(one, type(other)) and same(one.tensors, other.tensors)
     if isinstance(other, bool | str) or other is None:
         return one == other
     if isinstance(other, int | float | np.ndarray | np.number):
+        if isinstance(one, torch.Tensor):
+            return False
         try:
             one = np.asarray(one, dtype=float)
             return one.shape == np.shape(other) and np.allclose(one, other, **CLOSE)
@@ -54,6 +59,8 @@ def shown(value) -> str:
     """A value with all its numbers, if they are few, or what it is."""
     if isinstance(value, torch.nn.Module):
         name, own = type(value).__name__, list(value.named_parameters())
+        if not own and getattr(value, "reduction", "mean") != "mean":
+            return f"{name}(reduction={value.reduction!r})"
         if not own:
             return " ".join(repr(value).split()) if len(repr(value)) < 100 else name
         if sum(parameter.numel() for _, parameter in own) > MOST_NUMBERS:
@@ -90,6 +97,8 @@ def shown(value) -> str:
 
 def _numbers(value) -> str:
     """[[1, 2.5], [3, 4]], or its shape alone where there are too many."""
+    if isinstance(value, torch.Tensor) and value.is_meta:
+        return f"numbers of shape {tuple(value.shape)}"
     value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     if value.size > MOST_NUMBERS:
         return f"numbers of shape {value.shape}"
@@ -133,7 +142,9 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
         return _pattern_of_parts(got, expected, sizes)
     a, b = _tensor(got), _tensor(expected)
     if b is None or isinstance(expected, torch.nn.Module | str):
-        return None
+        if isinstance(expected, type(got)):
+            return None
+        return f"it is {_kind(got)}; expected is {_kind(expected)}"
     kinds = type(got).__name__, type(expected).__name__
     numbers = float | int | np.number
     if a is None or (isinstance(got, torch.Tensor) != isinstance(expected, torch.Tensor)):
@@ -176,11 +187,18 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
             (f"value {number} of {len(got)}", one, other)
             for number, (one, other) in enumerate(zip(got, expected, strict=True), start=1)
         ]
-    for name, one, other in parts:
-        if not same(one, other):
-            word = pattern(one, other, sizes)
-            return f"in {name}: {word}" if word else f"what differs is {name}"
-    return None
+    wrong = [(name, pattern(a, b, sizes)) for name, a, b in parts if not same(a, b)]
+    if not wrong:
+        return None
+    if (
+        isinstance(got, tuple)
+        and len(wrong) > 1
+        and all(any(same(a, b) for _, _, b in parts) for _, a, _ in parts)
+    ):
+        return "its values are right, their order is not"
+    # A pattern says more than a count, wherever it is.
+    name, word = min(wrong, key=lambda one: one[1] is None or WRONG_NUMBERS in one[1])
+    return f"in {name}: {word}" if word else f"what differs is {name}"
 
 
 def _pattern_of_shapes(a, b) -> str:
@@ -239,7 +257,7 @@ def _pattern_of_functions(a, b) -> str | None:
         return None
     for words, function in USUAL:
         if function == "softmax":
-            if b.ndim < 2:
+            if b.ndim < 2 or b.shape[-1] < 2:
                 continue
             changed = b.softmax(dim=-1)
         else:
@@ -267,7 +285,7 @@ def _pattern_of_places(a, b) -> str | None:
         return None
     place = tuple(wrong[0].tolist())
     where = f"the first at {list(place)}: {a[place]:.4g} instead of {b[place]:.4g}"
-    return f"{len(wrong)} of {a.numel()} numbers are wrong, {where}"
+    return f"{WRONG_NUMBERS} {len(wrong)} of {a.numel()}, {where}"
 
 
 def _tensor(value) -> torch.Tensor | None:
@@ -369,7 +387,7 @@ def changed(name: str, before, mine, expected) -> dict | None:
             return {
                 "got": f"{_list(wrong)} of {name} is as it was before",
                 "expected": "it is updated",
-                "word": "Is backward() or step() missing, or does no gradient reach it?",
+                "word": "Is backward() or step() missing, or do they come in the wrong order?",
             }
         got, want = ({key: state[key] for key in wrong} for state in (new, wanted))
         word = None if not wrong else pattern(got[wrong[0]], want[wrong[0]], set())

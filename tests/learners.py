@@ -6,7 +6,7 @@ MISTAKES = {
     # Chapter 1
     "the loss without its square": (
         "01", "return (y_pred - y) ** 2", "return abs(y_pred - y)",
-        "loss", "0.5 times what is expected",
+        "loss", "",
     ),
     "a sum instead of the mean": (
         "01", "mse = loss_sum / len(xy_data)", "mse = loss_sum",
@@ -14,7 +14,7 @@ MISTAKES = {
     ),
     "the sum goes on from one weight to the next": (
         "01", "for w in ws:\n        loss_sum = 0\n", "loss_sum = 0\n    for w in ws:\n",
-        "grid_search", "In value 2 of 2: 2 of 3 numbers are wrong",
+        "grid_search", "In value 2 of 2: wrong are 2 of 3, the first at [1]",
     ),
     "no new axis": (
         "01", "forward(x_data, ws[:, np.newaxis])  # (N,)", "forward(x_data, ws)  # (N,)",
@@ -87,6 +87,10 @@ MISTAKES = {
         "03", "        loss.backward()\n        return loss\n", "        loss.backward()\n",
         "losses_with", "",
     ),
+    "a closure without zero_grad": (
+        "03", "    def closure() -> torch.Tensor:\n        optimizer.zero_grad()\n",
+        "    def closure() -> torch.Tensor:\n", "losses_with", "",
+    ),
     # Chapter 4
     "no sigmoid": (
         "04", "F.sigmoid(self.linear(x))", "self.linear(x)", "LogisticModel.forward", "is the sigmoid missing?",
@@ -98,6 +102,11 @@ MISTAKES = {
     "the boundary's sign": (
         "04", "-model.linear.bias /", "model.linear.bias /", "boundary", "The sign is wrong",
     ),
+    "a tensor instead of a number": (
+        "04", "return (-model.linear.bias / model.linear.weight).item()",
+        "return -model.linear.bias / model.linear.weight",
+        "boundary", "It is a Tensor; expected is a float",
+    ),
     # Chapter 5
     "no activation after the second layer": (
         "05", "self.sigmoid(self.hidden2(x))", "self.hidden2(x)", "DeepModel.forward", "",
@@ -106,18 +115,22 @@ MISTAKES = {
         "05", "x = self.output(x)", "x = self.sigmoid(self.output(x))",
         "DeepModel.forward", "sigmoid of what is expected",
     ),
+    "layers that don't fit": (
+        "05", "self.hidden2 = torch.nn.Linear(16, 16)", "self.hidden2 = torch.nn.Linear(8, 16)",
+        "DeepModel.__init__", "",
+    ),
     "tested on the training set": (
         "05", "return xy[~is_test], xy[is_test]", "return xy[~is_test], xy[~is_test]",
         "split", "In value 2 of 2: its shape is (9, 2)",
     ),
     "standardized by its own mean": (
         "05", "return (x - x_train.mean(dim=0)) / x_train.std(dim=0)",
-        "return (x - x.mean(dim=0)) / x.std(dim=0)", "standardize", "nan",
+        "return (x - x.mean(dim=0)) / x.std(dim=0)", "standardize", "",
     ),
     "the table itself is standardized": (
         "05", "return (x - x_train.mean(dim=0)) / x_train.std(dim=0)",
         "x -= x_train.mean(dim=0)\n    x /= x_train.std(dim=0)\n    return x",
-        "standardize", "x is left as it was, [[2, 40]]",
+        "standardize", "x is left as it was, [[2, 40], [4, 20]]",
     ),
     "the number of right predictions": (
         "05", "(predicted == labels).float().mean()", "(predicted == labels).float().sum()",
@@ -125,11 +138,14 @@ MISTAKES = {
     ),
     # Chapter 6
     "no self. in the dataset": (
-        "06", "self.y_train = ", "y_train = ", "MyDataset.__getitem__", "",
+        "06", "self.y_train = ", "y_train = ", "MyDataset.__init__", "no attribute 'y_train'",
     ),
     "labels without their dimension": (
         "06", "torch.from_numpy(xy[:, [-1]])  # (N, 1)", "torch.from_numpy(xy[:, -1])",
         "MyDataset.__init__", "",
+    ),
+    "numbers of 64 bits": (
+        "06", "dtype=np.float32, encoding", "encoding", "MyDataset.__init__", "not float32",
     ),
     "no zero_grad in chapter 6": ("06", "optimizer.zero_grad()", "pass", "train", ""),
     "each batch counts alike": (
@@ -156,6 +172,15 @@ MISTAKES = {
     "a softmax before CrossEntropyLoss": (
         "07", "return self.linear5(x)", "return softmax(self.linear5(x))",
         "MNISTModel.forward", "softmax of what is expected",
+    ),
+    "training set and test set exchanged": (
+        "07", "return train_set, test_set", "return test_set, train_set",
+        "load_mnist", "60,000 are for training",
+    ),
+    "a list instead of a dataset": (
+        "07", "return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))",
+        "return [tensor.to(device) for tensor in dataset.tensors]",
+        "to_device", "It is a list; expected is a TensorDataset",
     ),
     "view mixes samples": (
         "07", "x.view(-1, 28 * 28)", "x.reshape(28 * 28, -1).T", "MNISTModel.forward", "",
@@ -185,6 +210,10 @@ MISTAKES = {
     "tested with gradients": ("07", "with torch.no_grad():\n        for", "if True:\n        for",
         "test", "a test needs no gradients"),
     "accuracy by batches": ("07", "total += labels.size(0)", "total += 1", "test", ""),
+    "the last digits instead of the first": (
+        "07", "p.argsort(descending=True)[:2]", "p.argsort()[:2]",
+        "predict_files", "it printed",
+    ),
     "labels of another batch": (
         "07", "correct += (predicted == labels).sum()",
         "correct += (predicted == labels.roll(1)).sum()", "test", "",
@@ -211,6 +240,19 @@ MISTAKES = {
     "the rate changes once per epoch": (
         "08", "        if scheduler is not None:\n            scheduler.step()",
         "    if scheduler is not None:\n        scheduler.step()", "train", "",
+    ),
+    "a cycle of one epoch": (
+        "08", "updates=epochs * len(loader)", "updates=len(loader) // 2",
+        "recipe_rung", "",
+    ),
+    "a new optimizer for each part": (
+        "08", "lambda batches: train(*parts, batches, device, bf16=bf16)",
+        "lambda batches: train(model, *notes_recipe(model), batches, device, bf16=bf16)",
+        "notes_rung", "",
+    ),
+    "another address for each batch": (
+        "08", "            inputs.copy_(data[0])\n", "            inputs.data = data[0]\n",
+        "captured_train", "a graph reads one address",
     ),
     "the first batch is overwritten": (
         "08", "(tensor.clone() for tensor in first_batch)", "first_batch", "captured_train", "overwritten",
@@ -251,6 +293,10 @@ MISTAKES = {
     ),
     "embeddings without positions": (
         "09", "self.wte(x) + self.wpe.weight[: x.shape[1]]", "self.wte(x)", "GPT.embed", "",
+    ),
+    "weight decay for all": (
+        "09", '"weight_decay": 0.0}', '"weight_decay": 0.1}',
+        "make_optimizer", "weight decay 0.1; expected is 0",
     ),
     "no clipping": (
         "09", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",

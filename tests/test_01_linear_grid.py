@@ -60,8 +60,8 @@ def test_the_learning_rates_limit_is_3_14ths(ran):
 
 def test_forward_and_loss(chapter):
     assert chapter.forward(3.0, 4.0) == 12
-    assert chapter.loss(10.0, 12.0) == 4
-    assert chapter.loss(12.0, 10.0) == 4
+    assert chapter.loss(10.0, 13.0) == 9
+    assert chapter.loss(13.0, 10.0) == 9
 
 
 def test_grid_search_by_hand(chapter):
@@ -82,8 +82,10 @@ def test_every_w_is_tried_and_2_is_best(chapter):
 
 
 def test_broadcasting_by_hand(chapter):
-    mse = chapter.grid_search_by_broadcasting(X[:2], Y[:2], np.array([0.0, 1.0, 3.0]))
+    ws = np.array([0.0, 1.0, 3.0])
+    mse = chapter.grid_search_by_broadcasting(X[:2], Y[:2], ws)
     np.testing.assert_allclose(mse, [10, 2.5, 2.5])
+    assert ws.tolist() == [0, 1, 3], "ws itself is still needed"
 
 
 def test_broadcasting_equals_the_loops(chapter):
@@ -95,7 +97,9 @@ def test_broadcasting_equals_the_loops(chapter):
 
 def test_the_gradient_by_hand(chapter):
     """The mean of 2 · 1 · (3 - 2) and 2 · 2 · (6 - 4)."""
-    assert chapter.gradient(X[:2], Y[:2], 3.0) == 5
+    x_data = X[:2].copy()
+    assert chapter.gradient(x_data, Y[:2], 3.0) == 5
+    assert x_data.tolist() == [1, 2], "x_data itself is still needed"
 
 
 def test_the_gradient_is_the_slope_of_the_error(chapter):

@@ -116,7 +116,8 @@ def test_the_graph_is_walked_from_the_result_to_w(chapter):
     ]
     two_branches = chapter.graph((w + 2 * w).grad_fn)
     indents = [len(line) - len(line.lstrip()) for line in two_branches]
-    assert indents == [0, 3, 3, 6]
+    said = f"the lines {two_branches} are indented by {indents}; expected are [0, 3, 3, 6]"
+    assert indents == [0, 3, 3, 6], said
     assert sum("AccumulateGrad" in line for line in two_branches) == 2
 
 

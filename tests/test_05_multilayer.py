@@ -71,10 +71,10 @@ def test_every_fifth_row_is_for_the_test(chapter):
 
 def test_standardizing_by_hand(chapter):
     """Means 2 and 20; deviations of -1 and 1 have the standard deviation sqrt(2)."""
-    x, x_train = torch.tensor([[2.0, 40.0]]), torch.tensor([[1.0, 10.0], [3.0, 30.0]])
-    scaled = chapter.standardize(x, x_train)
-    torch.testing.assert_close(scaled, torch.tensor([[0.0, 2 / 2**0.5]]))
-    assert x.tolist() == [[2, 40]], "x itself is still needed"
+    x = torch.tensor([[2.0, 40.0], [4.0, 20.0]])
+    scaled = chapter.standardize(x, torch.tensor([[1.0, 10.0], [3.0, 30.0]]))
+    torch.testing.assert_close(scaled, torch.tensor([[0.0, 2.0], [2.0, 0.0]]) / 2**0.5)
+    assert x.tolist() == [[2, 40], [4, 20]], "x itself is still needed"
 
 
 def test_features_are_scaled_as_the_training_set_is(chapter):
@@ -96,7 +96,8 @@ def layers(model):
 def test_the_plain_model_is_one_linear_layer(chapter):
     model = chapter.PlainModel()
     ((weight, bias),) = layers(model)
-    assert tuple(weight.shape) == (2, 8)
+    shape = tuple(weight.shape)
+    assert shape == (2, 8), f"the weight has shape {shape}; Linear(8, 2) has (2, 8)"
     with torch.no_grad():
         weight.copy_(torch.eye(2, 8))  # the logits are the first two features,
         bias.copy_(torch.tensor([0.0, 10.0]))  # the second with 10 more
@@ -142,11 +143,12 @@ def test_criterion_and_optimizer(ran):
 
 def test_accuracy_is_the_share_of_right_predictions(chapter):
     def model(x):  # logits of "yes" above those of "no" where the first column is positive
-        assert not torch.is_grad_enabled()
+        assert not torch.is_grad_enabled(), "no gradients are needed here: torch.no_grad()"
         return torch.stack([torch.zeros(len(x)), x[:, 0]], dim=1)
 
     x = torch.tensor([[1.0], [1.0], [-1.0], [-1.0], [-1.0]])
-    assert chapter.accuracy(model, x, torch.tensor([1, 0, 0, 0, 0])) == pytest.approx(0.8)
+    accuracy = chapter.accuracy(model, x, torch.tensor([1, 0, 0, 0, 0]))
+    assert accuracy == pytest.approx(0.8) and isinstance(accuracy, float)
 
 
 def test_the_figure(ran):

@@ -93,10 +93,17 @@ def test_no_worker_is_started_where_none_is_wanted(quick):
 def test_a_dataset_of_any_number_of_columns(chapter, tmp_path):
     path = table(tmp_path / "a.csv", "# a,b,c\n1,5,0\n3,5,1\n\n5,5,1\n")
     dataset = chapter.MyDataset(path)
-    assert len(dataset) == 3
-    assert [dataset[i][1].tolist() for i in range(3)] == [[0], [1], [1]]
-    # (1, 3, 5) has mean 3 and std 2; a constant column becomes 0
-    assert [dataset[i][0].tolist() for i in range(3)] == [[-1, 0], [0, 0], [1, 0]]
+    of_the_table = "of the rows 1,5,0 and 3,5,1 and 5,5,1"
+    assert len(dataset) == 3, f"{of_the_table}, len(dataset) is {len(dataset)}; expected is 3"
+    features, labels = ([dataset[i][part] for i in range(3)] for part in (0, 1))
+    labels = [one.tolist() for one in labels]
+    assert labels == [[0], [1], [1]], f"{of_the_table}, the labels are {labels}; [0], [1], [1]"
+    said = f"{of_the_table}, the features are {[one.tolist() for one in features]}; expected are "
+    expected = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    said += f"{expected.tolist()}: 1, 3, 5 have mean 3 and std 2, and equal numbers become 0"
+    assert torch.stack(features).shape == (3, 2), said
+    assert torch.allclose(torch.stack(features).float(), expected), said
+    assert features[0].dtype == torch.float32, f"the features are {features[0].dtype}, not float32"
 
 
 def test_the_diabetes_data(chapter):

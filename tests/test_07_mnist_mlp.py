@@ -154,6 +154,11 @@ def test_the_transform_is_the_notes(chapter, sets):
     torch.testing.assert_close(image[0], (pixels / 255 - 0.1307) / 0.3081)
 
 
+def test_the_training_set_comes_first(chapter):
+    sizes = [len(dataset) for dataset in chapter.load_mnist(data.mnist_root())]
+    assert sizes == [60_000, 10_000], f"the sets have {sizes} images; 60,000 are for training"
+
+
 def test_transforming_once_by_hand(chapter):
     """Two images whose first pixels are white; ToTensor makes 255 a 1."""
     pixels = torch.zeros(2, 28, 28, dtype=torch.uint8)
@@ -216,7 +221,8 @@ def layers(model):
 def test_the_layers_are_the_notes(chapter):
     model = chapter.MNISTModel()
     sizes = [tuple(weight.shape) for weight, _ in layers(model)]
-    assert sizes == [(512, 784), (256, 512), (128, 256), (64, 128), (10, 64)]
+    expected = [(512, 784), (256, 512), (128, 256), (64, 128), (10, 64)]
+    assert sizes == expected, f"the weights have the shapes {sizes}; expected are {expected}"
 
 
 def test_forward_by_hand(chapter):
@@ -444,7 +450,7 @@ def test_nothing_in_the_loop_waits_or_copies(chapter):
         with CopyCounter() as counter:
             chapter.train(*parts, loader, CPU, epochs=1)
         counts.append(counter.counts)
-    assert counts[0] == counts[1]
+    assert counts[0] == counts[1], "item() in the loop waits for the device at every batch"
     assert 1 <= counts[0]["_local_scalar_dense"] <= 2  # the loss, and the loader's seed
 
 
@@ -503,7 +509,7 @@ def test_predict_gives_probabilities(chapter):
     assert not model.training
 
 
-def test_predict_files_of_a_checkpoint(chapter, sets, tmp_path):
+def test_predict_files_of_a_checkpoint(chapter, sets, tmp_path, capsys):
     """Of an untrained network, whose predictions are as definite as any."""
     torch.manual_seed(0)
     model = chapter.MNISTModel()
@@ -516,6 +522,12 @@ def test_predict_files_of_a_checkpoint(chapter, sets, tmp_path):
     p = chapter.predict_files(Namespace(device=CPU, output_dir=tmp_path, predict=paths))
     images = sets.test_once.tensors[0][:2]
     torch.testing.assert_close(p, torch.softmax(model(images), dim=1), atol=0.01, rtol=0)
+    network, *said = capsys.readouterr().out.splitlines()
+    assert network.endswith(f"{NAME}.pt: epochs 1, test accuracy 0.1000")
+    for path, line, row in zip(paths, said, p, strict=True):
+        second, first = row.argsort()[-2:].tolist()
+        expected = f"{path}: {first} ({row[first]:.1%}; next {second}, {row[second]:.1%})"
+        assert line == expected, f"it printed   {line}\nexpected is  {expected}"
 
 
 def test_mnists_own_digits_are_predicted_as_from_the_dataset(

@@ -150,7 +150,7 @@ def test_a_hint_has_three_grades(folder, capsys):
     assert said[2] == said[3] == f"{lines}\n"
     run("hint", 3, "LinearModel.__init__")
     assert "Ask again for the functions" in capsys.readouterr().out, "each counts for itself"
-    run("hint", 3, "LinearModel.forward", "--all")
+    run("hint", 3, "forward", "--all")  # there is no other
     assert capsys.readouterr().out == f"{idea}\n\n{functions}\n\n{lines}\n"
     run("start", 3)
     run("hint", 3, "LinearModel.forward")
