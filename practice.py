@@ -83,17 +83,24 @@ def find_functions(source: str) -> list[Function]:
     return list(walk(ast.parse(source).body))
 
 
-def emptied(source: str, names: set[str] | None = None) -> str:
-    """The source with these functions emptied (or all): each raises, saying its name."""
+def with_bodies(source: str, bodies: dict[str, str]) -> str:
+    """The source with other bodies for these functions, which needn't be indented."""
     lines = source.splitlines()
     for function in reversed(find_functions(source)):
-        if names is None or function.name in names:
+        if function.name in bodies:
             first_code = next(line for line in lines[function.first - 1 :] if line.strip())
             indent = first_code[: len(first_code) - len(first_code.lstrip())]
-            lines[function.first - 1 : function.last] = [
-                f'{indent}raise NotImplementedError("write {function.name}")'
-            ]
+            body = textwrap.indent(bodies[function.name].rstrip(), indent)
+            lines[function.first - 1 : function.last] = [body]
     return "\n".join(lines) + "\n"
+
+
+def emptied(source: str, names: set[str] | None = None) -> str:
+    """The source with these functions emptied (or all): each raises, saying its name."""
+    if names is None:
+        names = {function.name for function in find_functions(source)}
+    empty = {name: f'raise NotImplementedError("write {name}")' for name in names}
+    return with_bodies(source, empty)
 
 
 def find_chapter(name: str) -> Path:
@@ -293,14 +300,13 @@ def explain(problem: dict, missing: list[str]) -> str:
 
 def explain_time(problem: dict) -> str:
     """What was running at the time limit, and for how long: not every slow one is endless."""
-    limit, seconds = problem["limit"], problem["seconds"]
-    if problem["function"] is None:
-        text = f"Still running after {limit:.0f} s, between two of your functions."
-    elif seconds > limit / 2:
-        text = f"Still running after {limit:.0f} s, in {problem['function']}, which began "
-        text += f"{seconds:.0f} s before.\n   Is there an endless loop?"
+    limit, seconds, function = problem["limit"], problem["seconds"], problem["function"]
+    where = f"in {function}" if function else "between two of your functions"
+    text = f"Still running after {limit:.0f} s, {where}"
+    if seconds > limit / 2:
+        text += f", which began {seconds:.0f} s before.\n   Is there an endless loop?"
     else:
-        text = f"Still running after {limit:.0f} s, in {problem['function']}."
+        text += "."
     return f"{text}\n   On a slow or busy computer, give it more time: --time-limit {2 * limit:.0f}"
 
 

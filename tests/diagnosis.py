@@ -116,8 +116,14 @@ def _kind(value) -> str:
 
 # Explained
 
+
+def _softmax(x: torch.Tensor) -> torch.Tensor:
+    """Of rows that have several numbers; of others, what no result is equal to."""
+    return x.softmax(dim=-1) if x.ndim > 1 and x.shape[-1] > 1 else x.new_empty(0)
+
+
 USUAL = [  # what happens to a whole result by mistake
-    ("this is the softmax of what is expected: is it applied once too often?", "softmax"),
+    ("this is the softmax of what is expected: is it applied once too often?", _softmax),
     ("this is the sigmoid of what is expected: is it applied once too often?", torch.sigmoid),
     ("this is the logit of what is expected: is the sigmoid missing?", torch.logit),
     ("negative numbers have become 0: is there a ReLU too many?", torch.relu),
@@ -145,12 +151,8 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
         if isinstance(expected, type(got)):
             return None
         return f"it is {_kind(got)}; expected is {_kind(expected)}"
-    kinds = type(got).__name__, type(expected).__name__
-    numbers = float | int | np.number
-    if a is None or (isinstance(got, torch.Tensor) != isinstance(expected, torch.Tensor)):
-        alike = isinstance(got, numbers) and isinstance(expected, numbers)
-        if not alike:
-            return f"it is a {kinds[0]}; expected is a {kinds[1]}"
+    if a is None or isinstance(got, torch.Tensor) != isinstance(expected, torch.Tensor):
+        return f"it is a {type(got).__name__}; expected is a {type(expected).__name__}"
     if a.shape != b.shape:
         return _pattern_of_shapes(a, b)
     if isinstance(got, torch.Tensor) and got.dtype != expected.dtype:
@@ -241,28 +243,27 @@ def _ordinal(number: int) -> str:
 
 def _pattern_of_rows(a, b) -> str | None:
     """Probabilities that add up to 1 in each row, as softmax makes them."""
-    if b.ndim < 1 or b.shape[-1] < 2 or (b < 0).any() or not _close(b.sum(-1), 1 + 0 * b.sum(-1)):
+    if b.ndim < 1 or b.shape[-1] < 2 or (b < 0).any() or not _adds_up_to_1(b, dim=-1):
         return None
-    sums = a.sum(dim=-1)
-    if _close(sums, torch.ones_like(sums)):
+    if _adds_up_to_1(a, dim=-1):
         return None
-    if a.ndim > 1 and _close(a.sum(dim=-2), torch.ones_like(a.sum(dim=-2))):
+    if a.ndim > 1 and _adds_up_to_1(a, dim=-2):
         return "its columns add up to 1; its rows should: the sum goes along the wrong dimension"
+    sums = a.sum(dim=-1)
     said = _numbers(sums) if sums.numel() <= 6 else f"{sums.flatten()[0]:.4g} and so on"
     return f"its rows add up to {said}; rows of probabilities add up to 1"
+
+
+def _adds_up_to_1(x, dim: int) -> bool:
+    sums = x.sum(dim=dim)
+    return _close(sums, torch.ones_like(sums))
 
 
 def _pattern_of_functions(a, b) -> str | None:
     if b.unique().numel() < 2:  # of a single number, anything may be true by chance
         return None
     for words, function in USUAL:
-        if function == "softmax":
-            if b.ndim < 2 or b.shape[-1] < 2:
-                continue
-            changed = b.softmax(dim=-1)
-        else:
-            changed = function(b)
-        if _close(a, changed):
+        if _close(a, function(b)):
             return words
     return None
 
@@ -370,7 +371,7 @@ def changed(name: str, before, mine, expected) -> dict | None:
     `before` is the argument as it was, `mine` as the reader's function leaves it, and `expected` as
     the project's own does.
     """
-    if mine is None or before is None or same(mine, expected):
+    if same(mine, expected):
         return None
     name = "the model" if name == "self" else name
     if isinstance(expected, torch.nn.Module) and isinstance(mine, torch.nn.Module):
@@ -389,13 +390,13 @@ def changed(name: str, before, mine, expected) -> dict | None:
                 "expected": "it is updated",
                 "word": "Is backward() or step() missing, or do they come in the wrong order?",
             }
-        got, want = ({key: state[key] for key in wrong} for state in (new, wanted))
-        word = None if not wrong else pattern(got[wrong[0]], want[wrong[0]], set())
-        if sum(one.numel() for one in want.values()) > MOST_NUMBERS:
+        got, want = (shown({key: state[key] for key in wrong}) for state in (new, wanted))
+        if sum(wanted[key].numel() for key in wrong) > MOST_NUMBERS:
             got, want = f"other values of {_list(wrong)}", "those of the chapter's own function"
+        word = pattern(new[wrong[0]], wanted[wrong[0]], set()) if wrong else None
         return {
-            "got": f"{name} has {got if isinstance(got, str) else shown(got)} afterwards",
-            "expected": want if isinstance(want, str) else shown(want),
+            "got": f"{name} has {got} afterwards",
+            "expected": want,
             "word": word and f"in {wrong[0]}: {word}",
         }
     if same(expected, before):

@@ -58,9 +58,12 @@ class Call:
         """The arguments by their names."""
         return dict(self.signature.bind(*args, **kwargs).arguments)
 
-    def repeated(self, function, change=lambda arguments: arguments):
-        """The same call of another function: its result, what its gradient reaches, arguments."""
-        args, kwargs = change(_copied(self.arguments))
+    def repeated(self, function: FunctionType, arguments: tuple | None = None) -> tuple:
+        """The same call of another function: its result, what its gradient reaches, arguments.
+
+        It gets copies of `arguments`, a tuple of args and kwargs; by default those of this call.
+        """
+        args, kwargs = _copied(arguments or self.arguments)
         torch.set_rng_state(self.random_state)
         with (
             torch.set_grad_enabled(self.gradients),
@@ -134,10 +137,7 @@ class Examiner:
         items[:] = sorted((one for one in items if one not in again), key=self._position)
 
     def _position(self, item) -> tuple:
-        order = _definition_order(item)
-        code = inspect.getsource(item.function)
-        named = re.findall(r"chapter\.(\w+)|getattr\(chapter, \"(\w+)\"", code)
-        names = {first or second for first, second in named}
+        order, names = _definition_order(item), _named(item)
         whole = "ran" in item.fixturenames
         position = max((order.get(name, 0) for name in names), default=0)
         return (whole, not names, position, item.function.__code__.co_firstlineno)
@@ -205,8 +205,9 @@ class Examiner:
         finally:
             self.comparing = False
         function = self.blamed()
-        if function is None:
-            function = self.named_last(item) if self.running else self.in_traceback(error)
+        if not self.running:  # it failed between two calls, or in a run
+            function = self.in_traceback(error)
+        function = function or self.named_last(item)
         message, is_said = _words_of(error)
         if "does not require grad" in message:
             message = (
@@ -220,8 +221,6 @@ class Examiner:
         for frame in (blamed or ours or tests)[-1:] if not is_said else []:
             file = "" if ours else f"tests/{Path(item.path).name}, "
             message = f"{file}line {frame.lineno}: {frame.line}\n{message}"
-        if function is None:
-            function = self.named_last(item)
         return {"function": function, "kind": "wrong", "test": test, "error": message}
 
     def blamed(self) -> str | None:
@@ -259,8 +258,7 @@ class Examiner:
 
     def named_last(self, item) -> str | None:
         """The last function that the test's own code names: what it is about."""
-        named = re.findall(r"chapter\.(\w+)", inspect.getsource(item.function))
-        for name in reversed(named):
+        for name in reversed(_named(item)):
             for function in self.functions:
                 if function in (name, f"{name}.forward", f"{name}.__init__"):
                     return function
@@ -292,7 +290,7 @@ class Examiner:
                 return None  # it depends on more than its arguments, such as a test's clock
             word = self.short_batch(call, reference)
             word = word or diagnosis.pattern(call.result, expected, diagnosis.sizes_of(before))
-            word = f"{word}; and {no_gradient}" if word and cut else word or no_gradient
+            word = "; and ".join(filter(None, [word, no_gradient]))
             got, wanted = diagnosis.shown(call.result), diagnosis.shown(expected)
             return {"input": given, "got": got, "expected": wanted, "word": word}
         if cut:
@@ -304,21 +302,15 @@ class Examiner:
     def short_batch(self, call: Call, reference: FunctionType) -> str | None:
         """A word, if reader and project agree as soon as all batches have the same size."""
 
-        def equally_large(arguments):
-            args, kwargs = arguments
-            return [_with_equal_batches(one) for one in args], kwargs
-
-        def twice_as_many(arguments):
-            args, kwargs = equally_large(arguments)
-            return [2 * one if isinstance(one, list) else one for one in args], kwargs
-
-        args, _ = call.arguments
-        if not any(_with_equal_batches(one) is not one for one in args):
+        args, kwargs = call.arguments
+        equal = [_with_equal_batches(one) for one in args]
+        if all(one is other for one, other in zip(equal, args, strict=True)):
             return None
+        twice = [2 * one if isinstance(one, list) else one for one in equal]
         try:
-            for change in (equally_large, twice_as_many):  # two, as one may agree by chance
-                result, _, _ = call.repeated(self.functions[call.name], change)
-                expected, _, _ = call.repeated(reference, change)
+            for args in (equal, twice):  # two, as one may agree by chance
+                result, _, _ = call.repeated(self.functions[call.name], (args, kwargs))
+                expected, _, _ = call.repeated(reference, (args, kwargs))
                 if not diagnosis.same(result, expected):
                     return None
         except Exception:
@@ -368,6 +360,11 @@ def _functions(module: ModuleType):
 def _is_written_in(module: ModuleType, method: FunctionType) -> bool:
     """Whether the method stands in the module's file: a dataclass's __init__ does not."""
     return inspect.unwrap(method).__code__.co_filename == module.__file__
+
+
+def _named(item) -> list[str]:
+    """What of the chapter the test's own code names, in order."""
+    return re.findall(r"chapter\.(\w+)", inspect.getsource(item.function))
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """What learners write in the place of a chapter's lines: mistakes, and solutions of another kind."""
 
 # Each mistake: chapter, the chapter's lines, what was written instead, the function that is to be
-# blamed (None: no function is known to be), and what must be said of it, if it is more than that.
+# blamed, and what must be said of it, if it is more than that.
 MISTAKES = {
     # Chapter 1
     "the loss without its square": (
@@ -304,36 +304,27 @@ MISTAKES = {
     ),
 }  # fmt: skip
 
-# Solutions that are as right as the chapter's, and those of one chapter fit together.
+# Solutions that are as right as the chapter's, and those of one chapter fit together: a function and
+# another body for it, or some of the chapter's lines and others.
 SOLUTIONS = {
     "01": [
-        (  # a list comprehension
-            """    w_list, mse_list = [], []
-    for w in ws:
-        loss_sum = 0
-        for x, y in xy_data:
-            y_pred = forward(x, w)
-            loss_sum += loss(y, y_pred)
-        mse = loss_sum / len(xy_data)
-        w_list.append(w)
-        mse_list.append(mse)
-    return w_list, mse_list
-""",
-            """    mse_list = [np.mean([loss(y, forward(x, w)) for x, y in xy_data]) for w in ws]
-    return list(ws), mse_list
+        (
+            "grid_search",  # a list comprehension
+            """mse_list = [np.mean([loss(y, forward(x, w)) for x, y in xy_data]) for w in ws]
+return list(ws), mse_list
 """,
         ),
         (  # an outer product
             "y_pred = forward(x_data, ws[:, np.newaxis])  # (N,)",
             "y_pred = np.outer(ws, x_data)  # (N,)",
         ),
-        (  # a dot product, divided by hand
-            "return (2 * x_data * (forward(x_data, w) - y_data)).mean()",
+        (
+            "gradient",  # a dot product, divided by hand
             "return 2 * (x_data @ (forward(x_data, w) - y_data)) / len(x_data)",
         ),
     ],
     "02": [
-        ("return (y_pred - y) ** 2", "return torch.square(y - y_pred)"),
+        ("loss", "return torch.square(y - y_pred)"),
         (  # gradients are accumulated sample by sample
             """                l_sum += l
             l_sum.backward()
@@ -379,46 +370,27 @@ SOLUTIONS = {
         ),
     ],
     "04": [
-        ("y_pred = F.sigmoid(self.linear(x))", "y_pred = 1 / (1 + torch.exp(-self.linear(x)))"),
-        (
-            "return (-model.linear.bias / model.linear.weight).item()",
-            "return -model.linear.bias.item() / model.linear.weight.item()",
-        ),
+        ("LogisticModel.forward", "return 1 / (1 + torch.exp(-self.linear(x)))"),
+        ("boundary", "return -model.linear.bias.item() / model.linear.weight.item()"),
     ],
     "05": [
-        (  # nn.Sequential inside __init__
-            """        self.hidden1 = torch.nn.Linear(8, 16)
-        self.hidden2 = torch.nn.Linear(16, 16)
-        self.sigmoid = torch.nn.Sigmoid()
-        self.output = torch.nn.Linear(16, 2)
-""",
-            """        self.layers = torch.nn.Sequential(
-            torch.nn.Linear(8, 16), torch.nn.Sigmoid(),
-            torch.nn.Linear(16, 16), torch.nn.Sigmoid(),
-            torch.nn.Linear(16, 2),
-        )
-""",
-        ),
         (
-            """        x = self.sigmoid(self.hidden1(x))  # (N, 16)
-        x = self.sigmoid(self.hidden2(x))  # (N, 16)
-        x = self.output(x)
-        return x
+            "DeepModel.__init__",  # nn.Sequential inside
+            """super().__init__()
+self.layers = torch.nn.Sequential(
+    torch.nn.Linear(8, 16), torch.nn.Sigmoid(),
+    torch.nn.Linear(16, 16), torch.nn.Sigmoid(),
+    torch.nn.Linear(16, 2),
+)
 """,
-            "        return self.layers(x)\n",
         ),
-        (
-            "    return (x - x_train.mean(dim=0)) / x_train.std(dim=0)\n",
-            "    std, mean = torch.std_mean(x_train, 0)\n    return x.sub(mean).div(std)\n",
-        ),
+        ("DeepModel.forward", "return self.layers(x)"),
+        ("standardize", "std, mean = torch.std_mean(x_train, 0)\nreturn x.sub(mean).div(std)"),
         (
             "    return (predicted == labels).float().mean().item()\n",
             "    return (predicted == labels).sum().item() / len(labels)\n",
         ),
-        (  # slices of NumPy
-            "    is_test = np.arange(len(xy)) % 5 == 0\n    return xy[~is_test], xy[is_test]\n",
-            "    return np.delete(xy, np.s_[::5], axis=0), xy[::5]\n",
-        ),
+        ("split", "return np.delete(xy, np.s_[::5], axis=0), xy[::5]"),  # slices of NumPy
     ],
     "06": [
         (
@@ -440,10 +412,7 @@ SOLUTIONS = {
         ),
     ],
     "07": [
-        (
-            "    return z.exp() / z.exp().sum(dim=1, keepdim=True)\n",
-            "    return (z - z.logsumexp(dim=1, keepdim=True)).exp()\n",
-        ),
+        ("softmax", "return (z - z.logsumexp(dim=1, keepdim=True)).exp()"),
         (  # einsum over one-hot labels
             "    return -log_p[torch.arange(len(y)), y].mean()\n",
             """    one_hot = torch.nn.functional.one_hot(y, z.shape[1]).to(z.dtype)
@@ -455,17 +424,11 @@ SOLUTIONS = {
         ("        self.relu3 = torch.nn.ReLU()\n", ""),
         ("        self.relu4 = torch.nn.ReLU()\n", ""),
         (
-            """        x = x.view(-1, 28 * 28)  # (N, 784)
-        x = self.relu1(self.linear1(x))
-        x = self.relu2(self.linear2(x))
-        x = self.relu3(self.linear3(x))
-        x = self.relu4(self.linear4(x))
-        return self.linear5(x)
-""",
-            """        x = x.flatten(1)
-        for linear in [self.linear1, self.linear2, self.linear3, self.linear4]:
-            x = torch.nn.functional.relu(linear(x))
-        return self.linear5(x)
+            "MNISTModel.forward",
+            """x = x.flatten(1)
+for linear in [self.linear1, self.linear2, self.linear3, self.linear4]:
+    x = torch.nn.functional.relu(linear(x))
+return self.linear5(x)
 """,
         ),
         (
@@ -473,55 +436,34 @@ SOLUTIONS = {
             "_, predicted = torch.max(y_pred, dim=1)",
         ),
         (
-            "    return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))\n",
-            """    images, labels = dataset.tensors
-    return TensorDataset(images.to(device), labels.to(device))
+            "to_device",
+            """images, labels = dataset.tensors
+return TensorDataset(images.to(device), labels.to(device))
 """,
         ),
     ],
     "07, in nn.Sequential": [
         (
-            """        self.linear1 = torch.nn.Linear(28 * 28, 512)
-        self.relu1 = torch.nn.ReLU()
-        self.linear2 = torch.nn.Linear(512, 256)
-        self.relu2 = torch.nn.ReLU()
-        self.linear3 = torch.nn.Linear(256, 128)
-        self.relu3 = torch.nn.ReLU()
-        self.linear4 = torch.nn.Linear(128, 64)
-        self.relu4 = torch.nn.ReLU()
-        self.linear5 = torch.nn.Linear(64, 10)
-""",
-            """        sizes = [28 * 28, 512, 256, 128, 64, 10]
-        layers = []
-        for size, following in zip(sizes, sizes[1:]):
-            layers += [torch.nn.Linear(size, following), torch.nn.ReLU()]
-        self.stack = torch.nn.Sequential(*layers[:-1])
+            "MNISTModel.__init__",
+            """super().__init__()
+sizes = [28 * 28, 512, 256, 128, 64, 10]
+layers = []
+for size, following in zip(sizes, sizes[1:]):
+    layers += [torch.nn.Linear(size, following), torch.nn.ReLU()]
+self.stack = torch.nn.Sequential(*layers[:-1])
 """,
         ),
-        (
-            """        x = x.view(-1, 28 * 28)  # (N, 784)
-        x = self.relu1(self.linear1(x))
-        x = self.relu2(self.linear2(x))
-        x = self.relu3(self.linear3(x))
-        x = self.relu4(self.linear4(x))
-        return self.linear5(x)
-""",
-            "        return self.stack(x.reshape(len(x), -1))\n",
-        ),
+        ("MNISTModel.forward", "return self.stack(x.reshape(len(x), -1))"),
     ],
     "08": [
         (
-            "        return statistics.median(self.speeds)\n",
-            "        return torch.tensor(self.speeds, dtype=torch.float64).quantile(0.5).item()\n",
+            "Rung.speed",
+            "return torch.tensor(self.speeds, dtype=torch.float64).quantile(0.5).item()",
         ),
         (
-            """    for seconds, reached in zip(history["seconds"], history["accuracy"], strict=True):
-        if reached >= accuracy:
-            return seconds
-    return None
-""",
-            """    both = zip(history["seconds"], history["accuracy"], strict=True)
-    return next((seconds for seconds, reached in both if reached >= accuracy), None)
+            "seconds_to",
+            """both = zip(history["seconds"], history["accuracy"], strict=True)
+return next((seconds for seconds, reached in both if reached >= accuracy), None)
 """,
         ),
         (
@@ -534,33 +476,27 @@ SOLUTIONS = {
         ),
     ],
     "09": [
-        ('return "".join(sorted(set(text)))', 'return "".join(sorted(dict.fromkeys(text)))'),
-        (  # slices that are stacked
-            """    positions = starts[:, None] + torch.arange(block_size + 1, device=ids.device)  # (B, T + 1)
-    cut = ids[positions]
+        ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
+        (
+            "windows",  # slices that are stacked
+            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])
+return cut[:, :-1], cut[:, 1:]
 """,
-            "    cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])\n",
         ),
         (
-            "return F.cross_entropy(logits.flatten(0, 1), y.flatten())",
+            "cross_entropy",
             "return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))",
         ),
-        (  # einsum for @, and a mask of a lower triangle
-            """    scores = q @ k.transpose(-2, -1) / math.sqrt(D)  # (…, T, T)
-    later = torch.ones(T, T, dtype=torch.bool, device=q.device).triu(diagonal=1)
-    scores = scores.masked_fill(later, -math.inf)
-""",
-            """    scores = torch.einsum("...td,...sd->...ts", q, k) * D**-0.5
-    earlier = torch.ones(T, T, device=q.device).tril()
-    scores = scores.masked_fill(earlier == 0, float("-inf"))
-""",
-        ),
-        ("    return weights @ v, weights\n", """\
-    return torch.einsum("...ts,...sd->...td", weights, v), weights
-"""),
         (
-            "return self.c_proj(self.gelu(self.c_fc(x)))",
-            "return self.c_proj(F.gelu(self.c_fc(x)))",
+            "attention",  # einsum for @, and a mask of a lower triangle
+            """T, D = q.shape[-2:]
+scores = torch.einsum("...td,...sd->...ts", q, k) * D**-0.5
+earlier = torch.ones(T, T, device=q.device).tril()
+scores = scores.masked_fill(earlier == 0, float("-inf"))
+weights = scores.softmax(dim=-1)
+return torch.einsum("...ts,...sd->...td", weights, v), weights
+""",
         ),
+        ("MLP.forward", "return self.c_proj(F.gelu(self.c_fc(x)))"),
     ],
 }  # fmt: skip

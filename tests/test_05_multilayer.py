@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import layers
 
 from common import data
 
@@ -85,12 +86,6 @@ def test_features_are_scaled_as_the_training_set_is(chapter):
     torch.testing.assert_close(scaled.std(dim=0), torch.ones(8))
     mean, std = x_train.mean(dim=0), x_train.std(dim=0)
     torch.testing.assert_close(chapter.standardize(x_other, x_train), (x_other - mean) / std)
-
-
-def layers(model):
-    """Weight and bias of each linear layer, whatever its name."""
-    parameters = list(model.parameters())
-    return list(zip(parameters[::2], parameters[1::2], strict=True))
 
 
 def test_the_plain_model_is_one_linear_layer(chapter):

@@ -78,16 +78,14 @@ def quick(run, tmp_path_factory):
 
 
 def test_the_same_seed_gives_the_same_result_with_workers_and_without(quick):
+    """And the workers are as many as the flag says."""
     runs = [
-        quick("--seed", seed, "--workers", workers).names
-        for seed, workers in [(3, 0), (3, 1), (4, 0)]
+        quick("--seed", seed, "--workers", workers) for seed, workers in [(3, 0), (3, 1), (4, 0)]
     ]
-    first, same, other = [(names.mini, names.full, names.losses) for names in runs]
+    first, same, other = [(run.names.mini, run.names.full, run.names.losses) for run in runs]
     assert first == same != other
-
-
-def test_no_worker_is_started_where_none_is_wanted(quick):
-    assert "num_workers=1" not in quick("--workers", 0).out
+    assert ["num_workers=1: one epoch takes" in run.out for run in runs] == [False, True, False]
+    assert "num_workers=1" not in runs[0].out
 
 
 def test_a_dataset_of_any_number_of_columns(chapter, tmp_path):

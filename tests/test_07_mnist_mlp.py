@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torchvision
-from conftest import keep_few_images, needs_cuda, parameters, save_empty_figures
+from conftest import keep_few_images, layers, needs_cuda, parameters, save_empty_figures
 from handwriting import draw
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -210,12 +210,6 @@ def test_a_transform_that_is_not_applied_once_is_refused(chapter, sets, monkeypa
 
 
 # The network
-
-
-def layers(model):
-    """Weight and bias of each linear layer, whatever its name."""
-    own = list(model.parameters())
-    return list(zip(own[::2], own[1::2], strict=True))
 
 
 def test_the_layers_are_the_notes(chapter):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import keep_few_images, needs_cuda, parameters
+from conftest import hurry, needs_cuda, parameters
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -33,13 +33,6 @@ def short_run(run_chapter, tmp_path_factory):
     assert (done.returncode, done.stderr) == (0, "")
     numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     return SimpleNamespace(text=done.stdout, folder=folder, numbers=numbers)
-
-
-def hurry(patch):
-    """Let a run in this process load few images, and read a clock that is 20 times as fast."""
-    perf_counter = time.perf_counter
-    keep_few_images(patch)
-    patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
 
 
 @pytest.fixture(scope="module")

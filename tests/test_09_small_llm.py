@@ -25,7 +25,6 @@ from common.cli import ROOT, UserError
 from common.device import one_thread
 
 NAME = "09_small_llm"
-FLAGS = ["--size", "tiny", "--iterations", "15", "--length", "20", "--device", "cpu", "--text"]
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
 WORDS, VOCABULARY = "the cat sat on the mat. a rat ran.", " .acehmnorst"
 CHEAP = ["--iterations", 8, "--batch-size", 2, "--length", 20, "--device", "cpu"]
@@ -95,7 +94,8 @@ def ran(run, outputs, tmp_path_factory):
     letters = "".join(generator.choice("abcd") for _ in range(6_000))
     path = tmp_path_factory.mktemp("letters") / "letters.txt"
     path.write_text(letters, encoding="utf-8")
-    done = run(NAME, *FLAGS, path, "--output-dir", outputs)
+    flags = ["--size", "tiny", "--iterations", 15, "--length", 20, "--device", "cpu"]
+    done = run(NAME, *flags, "--text", path, "--output-dir", outputs)
     assert (done.status, done.err) == (0, "")
     return done
 

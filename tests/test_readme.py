@@ -144,17 +144,16 @@ def test_a_run_on_a_gpu_is_not_shown(tmp_path, monkeypatch):
 
 
 def words_and_numbers(text):
-    """The text with # in place of its numbers, and the numbers, but for seconds measured."""
+    """The text with # in place of its numbers, and the numbers, but for seconds measured.
+
+    Without the samples of chapter 9, and what it tells of the text of this Python.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith("   | ")]
+    text = re.sub("'.*", "", "\n".join(lines))
     text = re.sub(r"[\d.]+ s\b", "some s", text)
     return NUMBER.sub("#", " ".join(text.split())), [
         float(number.replace(",", "")) for number in NUMBER.findall(text)
     ]
-
-
-def words_of(text):
-    """Without the samples of chapter 9, and what it tells of the text of this Python."""
-    lines = [line for line in text.splitlines() if not line.startswith("   | ")]
-    return words_and_numbers(re.sub("'.*", "", "\n".join(lines)))
 
 
 @pytest.mark.slow
@@ -169,7 +168,8 @@ def test_the_chapter_in_a_process_of_its_own_says_what_docs_say(
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.replace("\\", "/")
     command, _, transcript = make_pictures.read_transcript(name)[0].partition("\n")
-    (words, numbers), (said_words, said_numbers) = words_of(transcript), words_of(said)
+    words, numbers = words_and_numbers(transcript)
+    said_words, said_numbers = words_and_numbers(said)
     assert said_words == words, command
     if name < "07":
         assert said_numbers == pytest.approx(numbers, rel=0.02, abs=0.02)
