@@ -360,7 +360,7 @@ if MAIN:
         print(f"epochs trained so far: {history['epoch'][-1]:.4g}")
     new = train(model, criterion, optimizer, train_loader, device, args.epochs, measure)
     history = concatenate(history, new)
-    training.save_checkpoint(checkpoint, model, optimizer, history)
+    training.save_checkpoint(checkpoint, history, model, optimizer)
     print(f"Checkpoint: {cli.display_path(checkpoint)}")
 
 # %% [markdown]

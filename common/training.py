@@ -38,9 +38,9 @@ def full_batch(
 
 def save_checkpoint(
     path: Path,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
     history: History,
+    model: torch.nn.Module,
+    *optimizers: torch.optim.Optimizer,
     **more: object,
 ) -> None:
     """Write what is needed to use the model again, and to continue training as if never stopped.
@@ -57,7 +57,7 @@ def save_checkpoint(
     checkpoint = more | {
         "class": type(model).__name__,
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "history": history,
         "random": torch.get_rng_state(),
     }
@@ -89,9 +89,9 @@ def read_checkpoint(path: Path) -> dict:
 
 
 def load_checkpoint(
-    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
+    path: Path, model: torch.nn.Module, *optimizers: torch.optim.Optimizer
 ) -> History:
-    """Read `model`'s parameters; with `optimizer` also its state and torch's random numbers.
+    """Read `model`'s parameters; with `optimizers` also their states and torch's random numbers.
 
     Returns the history. Raises UserError for a file that isn't there, is no checkpoint, or holds
     another model's.
@@ -102,8 +102,9 @@ def load_checkpoint(
         if found != wanted:
             raise ValueError(f"a {found}")
         model.load_state_dict(checkpoint["model"])
-        if optimizer is not None:
-            optimizer.load_state_dict(checkpoint["optimizer"])
+        for optimizer, state in zip(optimizers, checkpoint["optimizers"], strict=bool(optimizers)):
+            optimizer.load_state_dict(state)
+        if optimizers:
             torch.set_rng_state(checkpoint["random"])
         return checkpoint["history"]
     except (KeyError, IndexError, AttributeError, TypeError, RuntimeError, ValueError) as error:

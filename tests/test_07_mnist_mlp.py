@@ -509,7 +509,7 @@ def test_predict_files_of_a_checkpoint(chapter, sets, tmp_path, capsys):
     model = chapter.MNISTModel()
     optimizer = torch.optim.SGD(model.parameters())
     history = {"epoch": [1.0], "accuracy": [0.1]}
-    training.save_checkpoint(tmp_path / f"{NAME}.pt", model, optimizer, history)
+    training.save_checkpoint(tmp_path / f"{NAME}.pt", history, model, optimizer)
     paths = [tmp_path / "first.png", tmp_path / "second.png"]
     for path, pixels in zip(paths, sets.test.data, strict=False):
         Image.fromarray(pixels.numpy()).save(path)
@@ -675,7 +675,7 @@ def test_images_and_checkpoints_that_cannot_be_used(few, few_images, tmp_path, f
     assert "is not a checkpoint" in fails(NAME, [*elsewhere, "--resume"])
     model = torch.nn.Linear(1, 1)
     training.save_checkpoint(
-        tmp_path / f"{NAME}.pt", model, torch.optim.SGD(model.parameters()), {"epoch": [1.0]}
+        tmp_path / f"{NAME}.pt", {"epoch": [1.0]}, model, torch.optim.SGD(model.parameters())
     )
     assert "belongs to another model" in fails(NAME, [*elsewhere, "--resume"])
     assert "belongs to another model" in fails(NAME, [*elsewhere, "--predict", blank])

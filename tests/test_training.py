@@ -45,7 +45,7 @@ def model_and_optimizer(seed=0):
 def test_a_checkpoint_brings_everything_back(tmp_path):
     path = tmp_path / "line.pt"
     model, optimizer = model_and_optimizer()
-    training.save_checkpoint(path, model, optimizer, {"epoch": [1.0], "loss": [0.5]})
+    training.save_checkpoint(path, {"epoch": [1.0], "loss": [0.5]}, model, optimizer)
     expected = torch.rand(3)
 
     other, other_optimizer = model_and_optimizer(seed=1)
@@ -60,7 +60,7 @@ def test_a_checkpoint_brings_everything_back(tmp_path):
 
 def test_a_checkpoint_can_hold_more(tmp_path):
     path = tmp_path / "line.pt"
-    training.save_checkpoint(path, *model_and_optimizer(), {}, settings={"width": 3}, words="诗")
+    training.save_checkpoint(path, {}, *model_and_optimizer(), settings={"width": 3}, words="诗")
     saved = training.read_checkpoint(path)
     assert (saved["class"], saved["settings"], saved["words"]) == ("Line", {"width": 3}, "诗")
     training.load_checkpoint(path, Line())
@@ -69,7 +69,7 @@ def test_a_checkpoint_can_hold_more(tmp_path):
 def test_using_a_model_leaves_the_random_numbers_alone(tmp_path):
     path = tmp_path / "line.pt"
     model, optimizer = model_and_optimizer()
-    training.save_checkpoint(path, model, optimizer, {})
+    training.save_checkpoint(path, {}, model, optimizer)
     torch.manual_seed(5)
     training.load_checkpoint(path, Line())
     drawn = torch.rand(1)
@@ -98,7 +98,7 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys, recwarn):
     elif content in ("empty", "text"):
         path.write_text("" if content == "empty" else "not a checkpoint")
     elif content == "half":
-        training.save_checkpoint(path, *model_and_optimizer(), {})
+        training.save_checkpoint(path, {}, *model_and_optimizer())
         path.write_bytes(path.read_bytes()[:500])
     else:
         torch.save(torch.ones(2) if content == "tensor" else Evil(), path)
@@ -111,7 +111,7 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path, capsys, recwarn):
 @pytest.mark.parametrize("other", [Line(inputs=3), torch.nn.Linear(2, 1)])
 def test_a_checkpoint_of_another_model(other, tmp_path):
     path = tmp_path / "line.pt"
-    training.save_checkpoint(path, *model_and_optimizer(), {})
+    training.save_checkpoint(path, {}, *model_and_optimizer())
     name = type(other).__name__
     with pytest.raises(
         UserError, match=f"another model than this {name}: (a Line|size mis.*weight)"
@@ -132,7 +132,7 @@ def test_a_ruined_model_is_not_saved(value, tmp_path):
     model, optimizer = model_and_optimizer()
     torch.nn.init.constant_(model.bias, value)
     with pytest.raises(UserError, match="diverged") as error:
-        training.save_checkpoint(tmp_path / "line.pt", model, optimizer, {})
+        training.save_checkpoint(tmp_path / "line.pt", {}, model, optimizer)
     assert error.value.status == 1
     assert not any(tmp_path.iterdir())
 
@@ -143,7 +143,7 @@ def test_a_full_disk_is_said_in_words(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
         with pytest.raises(UserError, match=r"cannot write .*line\.pt"):
-            training.save_checkpoint(tmp_path / "line.pt", *model_and_optimizer(), {})
+            training.save_checkpoint(tmp_path / "line.pt", {}, *model_and_optimizer())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not any(tmp_path.iterdir())
