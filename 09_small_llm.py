@@ -7,7 +7,7 @@ self-attention, rotary position embeddings, the blocks of a transformer, the opt
 generation of text with a cache. The default text is pydoc's topics, excerpts of Python's reference
 documentation that every Python has.
 
-    python 09_small_llm.py                               train, a minute and a half on two cores
+    python 09_small_llm.py                               train, less than two minutes on two cores
     python 09_small_llm.py --prompt "The with statement" continue the prompt with the trained model
     python 09_small_llm.py --text novel.txt notes.md     train on your own texts, in any language
     python 09_small_llm.py --resume --iterations 2000    continue training, up to 2,000 iterations
@@ -45,7 +45,7 @@ class Config:
 SIZES = {
     # nanoGPT's size for a CPU, trained until it has nanoGPT's loss
     "tiny": Config(4, 4, 128, 64, batch_size=12, max_iters=260, lr=0.008),
-    # the lowest validation loss after a minute and a half on two cores
+    # the lowest validation loss in less than two minutes on two cores
     "small": Config(4, 4, 96, 128, batch_size=6, max_iters=1400, lr=0.008),
     # for a GPU, and a text of a million characters (this one and the next are not measured)
     "medium": Config(6, 6, 384, 256, batch_size=64, max_iters=3000, lr=0.004, dropout=0.2),
@@ -305,7 +305,7 @@ class Bigram(torch.nn.Module):
 if MAIN:
     chapter.section()
     bigram = Bigram(train_ids[:10_000_000].cpu(), len(vocabulary))  # enough for a table
-    bigram_loss = evaluate(bigram, val_ids, unseen, config.block_size)
+    bigram_loss = evaluate(bigram, val_ids.cpu(), unseen, config.block_size)
     print(f"bigram: val loss {bigram_loss:.4f}, perplexity {math.exp(bigram_loss):.2f}")
 
 # %% [markdown]
@@ -440,7 +440,7 @@ if MAIN:
 # layer, `c_attn`; a second one, `c_proj`, mixes what the heads return. Each head works with
 # $D = C / H$ of the $C$ numbers per token, so that several cost no more than one. Queries and keys
 # are normalized before they are rotated (**QK-norm**), so that their products can't grow without
-# bound: here this is what speeds up training most. The norm is **RMSNorm**, which divides a vector
+# bound: without that, training takes much longer here. The norm is **RMSNorm**, which divides a vector
 # by the root of its mean square. Sources: Henry et al., https://arxiv.org/abs/2010.04245; Zhang and
 # Sennrich, https://arxiv.org/abs/1910.07467
 
@@ -571,12 +571,12 @@ if MAIN:
 # $lr \cdot m / \sqrt{v}$ (a little simplified), so that all parameters move about equally fast; it
 # serves the embeddings, the last layer and the norms. **Muon** is for the matrices between them: it
 # replaces the mean gradient $G = U S V^T$ by $U V^T$, which has all singular values 1, so that a
-# step is equally large in every direction. Instead of computing the SVD, five products of matrices
-# bring the singular values near 1, a **Newton–Schulz iteration**. **Weight decay** subtracts a
-# small share of the weights, and the learning rate falls to 0 along a straight line. There is
-# `torch.optim.Muon`, too: it computes in bfloat16, which most CPUs can only emulate, slowly.
-# Sources: Jordan et al., https://kellerjordan.github.io/posts/muon/; for the step's size Liu et
-# al., https://arxiv.org/abs/2502.16982
+# step is equally large in every direction. Instead of computing the SVD, a **Newton–Schulz
+# iteration**, five steps of matrix products, brings the singular values near 1. **Weight decay**
+# subtracts a small share of the weights, and the learning rate falls to 0 along a straight line.
+# There is `torch.optim.Muon`, too: it computes in bfloat16, which many CPUs can only emulate,
+# slowly. Sources: Jordan et al., https://kellerjordan.github.io/posts/muon/; for a step's size Liu
+# et al., https://arxiv.org/abs/2502.16982
 
 
 # %%

@@ -1,11 +1,11 @@
 """Make the READMEs' pictures, transcripts and seconds, from real runs on a CPU.
 
-    python docs/make_pictures.py         all of them, which takes about ten minutes
+    python docs/make_pictures.py         all of them, which takes about a quarter of an hour
     python docs/make_pictures.py 03 07   those of these chapters
 
-For each of RUNS, docs/NAME.txt keeps what the run said and how long it took. A run without flags
-also leaves its figure, docs/NAME.png. Then both READMEs take over what these files say, wherever
-they refer to one in a comment:
+For each of RUNS, docs/NAME.txt keeps what the run said and how long it took. A chapter run without
+flags also leaves its figure, docs/NAME.png. Then both READMEs take over what these files say,
+wherever they refer to one in a comment:
 
     <!-- docs/NAME.txt -->              before a block of code: the whole transcript
     <!-- docs/NAME.txt, section 6 -->   of this section only
@@ -40,8 +40,9 @@ RUNS = {
     "08_mnist_fast": "python 08_mnist_fast.py",
     "08_mnist_fast-rung-5": "python 08_mnist_fast.py --rungs 5",
     "09_small_llm": "python 09_small_llm.py",
-    "09_small_llm-prompt": 'python 09_small_llm.py --prompt "The with statement" --length 150',
+    "09_small_llm-prompt": 'python 09_small_llm.py --prompt "Classes" --length 250',
     "09_small_llm-tiny": "python 09_small_llm.py --size tiny",
+    "09_small_llm-parts": "python docs/llm_parts.py",
 }
 
 
@@ -122,7 +123,7 @@ def main(chapters: list[str]) -> None:
             said, seconds = run(command, Path(folder))
             print(f"   {seconds:.0f} s")
             save_transcript(name, said, seconds)
-            if command.endswith(".py"):
+            if command == f"python {name}.py":
                 save_picture(name, Path(folder) / "outputs" / f"{name}.png")
     for path in READMES:
         text = updated(path.read_text(encoding="utf-8"))

@@ -280,23 +280,53 @@ MISTAKES = {
         "09", "weights = scores.softmax(dim=-1)", "weights = scores.softmax(dim=-2)",
         "attention", "",
     ),
+    "the wrong half is rotated back": (
+        "09", "a * cos - b * sin, a * sin + b * cos", "a * cos + b * sin, b * cos - a * sin",
+        "rotate", "",
+    ),
+    "positions that always start at 0": (
+        "09", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", "",
+    ),
+    "the norm after the rotation of the keys is missing": (
+        "09", "rotate(self.qk_norm(k), start), v", "rotate(k, start), v",
+        "CausalSelfAttention.heads", "",
+    ),
     "heads that take tokens for numbers": (
         "09", "part.view(B, T, self.n_head, -1).transpose(1, 2)",
-        "part.reshape(B, self.n_head, T, -1)", "CausalSelfAttention.split_heads", "",
+        "part.reshape(B, self.n_head, T, -1)", "CausalSelfAttention.heads", "",
+    ),
+    "a cache that forgets": (
+        "09", "            cache[:] = k, v", "            cache[:] = k[:, :, -1:], v[:, :, -1:]",
+        "CausalSelfAttention.forward", "",
+    ),
+    "gates that don't gate": (
+        "09", "values * F.silu(gates)", "values + F.silu(gates)", "MLP.forward", "",
     ),
     "a residual connection is missing": (
-        "09", "return x + self.dropout(self.mlp(self.ln_2(x)))",
-        "return self.dropout(self.mlp(self.ln_2(x)))", "Block.forward", "",
+        "09", "return x + self.dropout(self.mlp(self.norm_2(x)))",
+        "return self.dropout(self.mlp(self.norm_2(x)))", "Block.forward", "",
     ),
     "evaluated with dropout": (
-        "09", "    model.eval()\n    starts", "    starts", "evaluate", "left in training mode",
+        "09", "    model.eval()\n    losses", "    losses", "evaluate", "left in training mode",
     ),
-    "embeddings without positions": (
-        "09", "self.wte(x) + self.wpe.weight[: x.shape[1]]", "self.wte(x)", "GPT.embed", "",
+    "windows of the training set stay in": (
+        "09", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
     ),
-    "weight decay for all": (
-        "09", '"weight_decay": 0.0}', '"weight_decay": 0.1}',
-        "make_optimizer", "weight decay 0.1; expected is 0",
+    "four products instead of five": (
+        "09", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
+    ),
+    "no Nesterov": (
+        "09", "gradient.lerp(mean, momentum)", "mean.clone()", "Muon.step", "",
+    ),
+    "weight decay for none": (
+        "09", '"weight_decay": 0.1}', '"weight_decay": 0.0}', "Muon.__init__", "",
+    ),
+    "embeddings for Muon": (
+        "09", "p for p in model.blocks.parameters()", "p for p in model.parameters()",
+        "make_optimizers", "",
+    ),
+    "a cache that is never used": (
+        "09", "        self.seen = x\n", "", "Cached.forward", "",
     ),
     "no clipping": (
         "09", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
@@ -479,7 +509,7 @@ return next((seconds for seconds, reached in both if reached >= accuracy), None)
         ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
         (
             "windows",  # slices that are stacked
-            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])
+            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()]).long()
 return cut[:, :-1], cut[:, 1:]
 """,
         ),
@@ -497,6 +527,29 @@ weights = scores.softmax(dim=-1)
 return torch.einsum("...ts,...sd->...td", weights, v), weights
 """,
         ),
-        ("MLP.forward", "return self.c_proj(F.gelu(self.c_fc(x)))"),
+        (
+            "rotate",  # complex numbers
+            """T, D = x.shape[-2:]
+angles = torch.arange(start, start + T)[:, None] / base ** (torch.arange(0, D, 2) / D)
+points = torch.complex(x[..., : D // 2], x[..., D // 2 :])
+points = points * torch.polar(torch.ones_like(angles), angles)
+return torch.cat([points.real, points.imag], dim=-1)
+""",
+        ),
+        (
+            "MLP.forward",
+            """values, gates = self.c_fc(x).split(self.c_proj.in_features, dim=-1)
+return self.c_proj(values * gates * torch.sigmoid(gates))
+""",
+        ),
+        (
+            "orthogonalize",  # one matrix after the other, by the powers of its singular values
+            """u, s, vh = torch.linalg.svd(x, full_matrices=False)
+s = s / (s.square().sum(dim=1, keepdim=True).sqrt() + 1e-7)
+for _ in range(5):
+    s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+return u @ torch.diag_embed(s) @ vh
+""",
+        ),
     ],
 }  # fmt: skip

@@ -46,7 +46,7 @@ def test_docs_holds_what_the_command_makes_and_nothing_else():
     pictures = {f"{name}.png" for name in CHAPTERS}
     transcripts = {f"{name}.txt" for name in make_pictures.RUNS}
     found = {path.name for path in (ROOT / "docs").iterdir() if path.is_file()}
-    assert found == pictures | transcripts | {"make_pictures.py"}
+    assert found == pictures | transcripts | {"make_pictures.py", "llm_parts.py"}
     assert {name[:2] for name in make_pictures.RUNS} == {name[:2] for name in CHAPTERS}
     for name, command in make_pictures.RUNS.items():
         assert make_pictures.read_transcript(name)[0].startswith(f"$ {command}\n")
@@ -154,6 +154,16 @@ def words_and_numbers(text):
     return NUMBER.sub("#", " ".join(text.split())), [
         float(number.replace(",", "")) for number in NUMBER.findall(text)
     ]
+
+
+@pytest.mark.slow
+def test_each_row_of_the_table_of_parts_exchanges_a_part(capsys):
+    llm_parts = load(ROOT / "docs" / "llm_parts.py")
+    llm_parts.main(rounds=1, iterations=2)
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(llm_parts.ROWS)
+    losses = [float(row.split()[-1]) for row in rows]
+    assert len(set(losses)) == len(rows) and all(2 < loss < 5 for loss in losses)
 
 
 @pytest.mark.slow
