@@ -440,9 +440,9 @@ if MAIN:
 # layer, `c_attn`; a second one, `c_proj`, mixes what the heads return. Each head works with
 # $D = C / H$ of the $C$ numbers per token, so that several cost no more than one. Queries and keys
 # are normalized before they are rotated (**QK-norm**), so that their products can't grow without
-# bound: without that, training takes much longer here. The norm is **RMSNorm**, which divides a vector
-# by the root of its mean square. Sources: Henry et al., https://arxiv.org/abs/2010.04245; Zhang and
-# Sennrich, https://arxiv.org/abs/1910.07467
+# bound; without that, training takes much longer here. The norm is **RMSNorm**, which divides a
+# vector by the root of its mean square. Sources: Henry et al., https://arxiv.org/abs/2010.04245;
+# Zhang and Sennrich, https://arxiv.org/abs/1910.07467
 
 
 # %%

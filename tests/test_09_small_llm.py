@@ -560,6 +560,20 @@ def test_a_later_token_changes_no_earlier_prediction(chapter, config):
         assert not torch.allclose(after[:, t:], before[:, t:], rtol=0, atol=1e-4)
 
 
+def test_in_mixed_precision_the_loss_and_the_gradients_are_about_the_same(chapter, config):
+    """As on CUDA, here with the CPU's autocast: queries and keys are float32, values bfloat16."""
+    model, x = make_model(chapter.GPT, config), torch.randint(10, (2, 8))
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = chapter.cross_entropy(model(x), x)
+        gradients.append(
+            torch.cat([g.flatten() for g in torch.autograd.grad(loss, model.parameters())])
+        )
+    assert gradients[1].dtype == torch.float32
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0.1, atol=1e-3)
+
+
 @pytest.mark.parametrize("size", ["tiny", "small"])
 def test_untrained_every_token_is_about_as_probable(chapter, size):
     model = make_model(chapter.GPT, chapter.SIZES[size], vocabulary_size=100)
