@@ -95,7 +95,7 @@ def ran(run, outputs, tmp_path_factory):
     letters = "".join(generator.choice("abcd") for _ in range(6_000))
     path = tmp_path_factory.mktemp("letters") / "letters.txt"
     path.write_text(letters, encoding="utf-8")
-    flags = ["--size", "tiny", "--iterations", 15, "--length", 20, "--device", "cpu"]
+    flags = ["--size", "tiny", "--iterations", 8, "--length", 20, "--device", "cpu"]
     done = run(NAME, *flags, "--text", path, "--output-dir", outputs)
     assert (done.status, done.err) == (0, "")
     return done
@@ -1010,7 +1010,7 @@ def test_chinese_text(run, flags, tmp_path):
     poem = tmp_path / "诗.txt"
     lines = POEM.split("\n")
     poem.write_text("\n".join(random.Random(0).choices(lines, k=300)), encoding="utf-8")
-    names = run(NAME, *flags, "--text", poem, "--iterations", 40).names
+    names = run(NAME, *flags, "--text", poem, "--iterations", 20).names
     assert set(names.vocabulary) == set(POEM)
     assert names.history["val loss"][-1] < 1.5 < names.start_loss
     shown = run(NAME, *flags, "--prompt", "明月").out
