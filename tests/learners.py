@@ -315,19 +315,6 @@ MISTAKES = {
     "four products instead of five": (
         "09", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
     ),
-    "no Nesterov": (
-        "09", "gradient.lerp(mean, momentum)", "mean.clone()", "Muon.step", "",
-    ),
-    "weight decay for none": (
-        "09", '"weight_decay": 0.1}', '"weight_decay": 0.0}', "Muon.__init__", "",
-    ),
-    "embeddings for Muon": (
-        "09", "p for p in model.blocks.parameters()", "p for p in model.parameters()",
-        "make_optimizers", "",
-    ),
-    "a cache that is never used": (
-        "09", "        self.seen = x\n", "", "Cached.forward", "",
-    ),
     "no clipping": (
         "09", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
         "train", "",
@@ -531,7 +518,7 @@ return torch.einsum("...ts,...sd->...td", weights, v), weights
             "rotate",  # complex numbers
             """T, D = x.shape[-2:]
 angles = torch.arange(start, start + T)[:, None] / base ** (torch.arange(0, D, 2) / D)
-points = torch.complex(x[..., : D // 2], x[..., D // 2 :])
+points = torch.complex(*x.float().chunk(2, dim=-1))
 points = points * torch.polar(torch.ones_like(angles), angles)
 return torch.cat([points.real, points.imag], dim=-1)
 """,
