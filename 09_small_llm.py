@@ -45,7 +45,7 @@ class Config:
 SIZES = {
     # nanoGPT's size for a CPU, trained until it has nanoGPT's loss
     "tiny": Config(4, 4, 128, 64, batch_size=12, max_iters=260, lr=0.008),
-    # the lowest validation loss in less than two minutes on two cores
+    # for two cores, and less than two minutes
     "small": Config(4, 4, 96, 128, batch_size=6, max_iters=1400, lr=0.008),
     # for a GPU, and a text of a million characters (this one and the next are not measured)
     "medium": Config(6, 6, 384, 256, batch_size=64, max_iters=3000, lr=0.004, dropout=0.2),
@@ -205,7 +205,8 @@ if MAIN:
     config = dataclasses.replace(config, **chosen)
     train_text, val_text = split(text, config.block_size)
     val_text = val_text[:100_000]  # of a long text, more would take longer and tell the same
-    train_ids, val_ids = ids[: len(train_text)].to(args.device), encode(val_text, vocabulary)
+    train_ids = ids[: len(train_text)].to(args.device)
+    val_ids = ids[len(train_text) :][: len(val_text)].to(args.device)
     unseen = unseen_windows(train_text, val_text, config.block_size)
     every = torch.arange(0, len(val_ids) - config.block_size, config.block_size)
     print(f"training set {len(train_ids):,} tokens, validation set {len(every)} windows")
@@ -315,7 +316,7 @@ if MAIN:
 # **autoregressive** generation. The logits are divided by the **temperature** $\tau$ first,
 # $softmax(z / \tau)$: below 1 the probable tokens become more probable, above 1 less. **Top-k**
 # sampling allows only the $k$ most probable ones. When the context is full, its older half is
-# dropped, so that it grows by one token at a time otherwise: the cache below makes use of that.
+# dropped; until then it grows by one token at a time, which the cache below makes use of.
 
 
 # %%
@@ -560,7 +561,6 @@ if MAIN:
     print(", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items()))
     print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
     if not args.resume:
-        val_ids = val_ids.to(args.device)
         start_loss = evaluate(model, val_ids, unseen, config.block_size)
         print(f"untrained: val loss {start_loss:.4f}; a uniform guess has {uniform:.4f}")
 
@@ -764,13 +764,13 @@ if MAIN:
 # %% [markdown]
 # ## A cache of keys and values
 #
-# To predict a token, the model needs the keys and values of all tokens before it, and they are the
-# same as for the token before. A **KV cache** keeps them, so that only the new token goes through
-# the model: its cost hardly depends on what stands before it, and the text is the same. The trained
-# model continues a **prompt**, a given beginning; with `--prompt` the chapter only does this. The
-# text looks like the training text and means nothing: a model of this size has learned how words
-# and lines are formed. Large models do the same thing, with a thousand or a million times as many
-# parameters.
+# To predict a token, the model needs the keys and values of all tokens before it, and all but the
+# last were computed before, for the previous predictions. A **KV cache** keeps them, so that only
+# the new token goes through the model: its cost hardly depends on how many tokens stand before it,
+# and the text is the same. The trained model continues a **prompt**, a given beginning; with
+# `--prompt` the chapter only does this. The text looks like the training text and means nothing: a
+# model of this size has learned how words and lines are formed. Large models do the same thing,
+# with a thousand or a million times as many parameters.
 
 
 # %%

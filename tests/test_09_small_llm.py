@@ -600,8 +600,8 @@ def test_orthogonalize_brings_the_singular_values_near_one(chapter):
             torch.testing.assert_close(after, u * s @ vh, rtol=1e-3, atol=1e-3)
 
 
-def test_one_step_of_muon_by_hand(chapter):
-    """Two steps with the gradients 2 G and G, the second after a mean of 0.2 G."""
+def test_two_steps_of_muon_by_hand(chapter):
+    """The gradients are 2 G and G, so that the mean is a multiple of G both times."""
     torch.manual_seed(0)
     start, G = torch.randn(2, 3), torch.randn(2, 3)
     parameter = torch.nn.Parameter(start.clone())
@@ -610,7 +610,7 @@ def test_one_step_of_muon_by_hand(chapter):
     step, expected = 0.5 * 0.2 * 3**0.5, start
     for gradient in (2 * G, G):
         parameter.grad = gradient
-        muon.step()  # every mean is a multiple of G, whose size doesn't matter
+        muon.step()  # orthogonalized, all multiples of G are the same
         expected = 0.95 * expected - step * chapter.orthogonalize(G[None])[0]
         torch.testing.assert_close(parameter.data, expected, rtol=1e-4, atol=1e-4)
 
@@ -800,21 +800,25 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def by_torchrun(folder, *arguments):
+    """What subprocess needs to start two processes in a folder by torchrun."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return {
+        "args": [*command, *map(str, arguments)],
+        "cwd": folder,
+        "env": os.environ | env | {"PYTHONUNBUFFERED": "1"},
+        "stdin": subprocess.DEVNULL,
+        "encoding": "utf-8",
+    }
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, flags, tmp_path):
     """Each sees half of each batch and has the gradient of the whole; the first alone reports."""
     (tmp_path / "save_gradient.py").write_text(SAVE_GRADIENT, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["save_gradient.py", chapters_folder / f"{NAME}.py", *flags]
-    env = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=tmp_path,
-        env=os.environ | env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    arguments = ["save_gradient.py", chapters_folder / f"{NAME}.py", *flags]
+    done = subprocess.run(**by_torchrun(tmp_path, *arguments), capture_output=True)
     assert done.returncode == 0, done.stderr
     for once in ["Chapter 9", "2 processes share", "Checkpoint:", "Validation loss:"]:
         assert done.stdout.count(once) == 1
@@ -838,17 +842,9 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, fl
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_under_torchrun_ctrl_c_saves_what_was_learned(chapters_folder, flags, tmp_path):
     """torchrun hands Ctrl-C to its processes one after the other; they stop together."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [chapters_folder / f"{NAME}.py", *flags, "--iterations", 100_000]
-    env = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    arguments = [chapters_folder / f"{NAME}.py", *flags, "--iterations", 100_000]
     process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=tmp_path,
-        env=os.environ | env | {"PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
+        **by_torchrun(tmp_path, *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     said = ""
     try:
