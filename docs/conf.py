@@ -1,0 +1,67 @@
+"""The book: python -m sphinx -W docs docs/_build/html
+
+It runs each chapter once, and again only where its code, or code that it imports, has changed.
+The Chinese edition is built after the English one, from the same runs, into html/zh_CN.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS))
+import notebooks  # noqa: E402
+
+os.environ["PYTHONPATH"] = str(DOCS.parent)  # the chapters import common
+
+project = "PyTorch, step by step"
+author = "the authors of PyTorch, step by step"
+html_title = project
+extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
+exclude_patterns = ["_build", "exercises"]
+html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+templates_path = ["_templates"]
+html_theme_options = {
+    "article_header_end": ["language.html", "article-header-buttons.html"],
+    "navbar_persistent": [],  # the search stands in the sidebar
+    "use_fullscreen_button": False,
+}
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
+
+language = "en"  # the other is zh_CN
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_location = False
+gettext_additional_targets = ["raw"]  # "Answer", on a fold
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(DOCS / "_build" / "runs")
+nb_execution_timeout = 1800
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+
+
+def finish(app, error: Exception | None) -> None:
+    """Put the notebooks that ran where the pages' download button leads; build the other edition."""
+    if error or app.builder.name != "html":
+        return
+    ran = Path(app.outdir).parent / "jupyter_execute" / "chapters"
+    for path in ran.glob("*.ipynb"):
+        shutil.copy(path, Path(app.outdir) / "_sources" / "chapters")
+    if app.config.language == "en":
+        settings = {"language": "zh_CN", "nb_execution_mode": app.config.nb_execution_mode}
+        flags = [flag for name, value in settings.items() for flag in ("-D", f"{name}={value}")]
+        command = [sys.executable, "-m", "sphinx", "-W", "-q", *flags]
+        subprocess.run([*command, app.srcdir, app.outdir / "zh_CN"], check=True)
+
+
+def setup(app) -> None:
+    """Called by Sphinx before it looks for pages."""
+    notebooks.write_all()
+    app.connect("build-finished", finish)
