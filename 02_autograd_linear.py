@@ -188,10 +188,10 @@ if MAIN:
 # %% [markdown]
 # ## Updates stay outside the graph
 #
-# An update is not part of the model, so no gradient should flow through it. Torch refuses one case
-# of getting it wrong: changing a leaf in place outside `no_grad`. The other, `a = a - lr * a.grad`,
-# raises nothing. It makes `a` the name of a new tensor, the result of a computation and not a
-# leaf, and the next `backward()` leaves its `.grad` at `None`.
+# An update is not part of the model, so no gradient should flow through it. There are two ways to
+# get it wrong. Torch refuses the first: changing a leaf in place outside `no_grad`. The second,
+# `a = a - lr * a.grad`, raises nothing. It makes `a` the name of a new tensor, the result of a
+# computation and not a leaf, and the next `backward()` leaves its `.grad` at `None`.
 
 # %%
 if MAIN:

@@ -136,9 +136,9 @@ if MAIN:
 # Linear regression is one of the few models whose best parameters have a closed form. With the
 # matrix $X$ whose columns are $x$ and, for the bias, 1, the **least squares** problem is to
 # minimize $\|X (w, b)^T - y\|^2$; `torch.linalg.lstsq` solves it by a QR factorization. It is a
-# check on gradient descent, which after 100 epochs is close, but not there: the loss falls fast
-# along the steep direction of its surface, and slowly along the flat valley in which $w$ and $b$
-# compensate for each other (chapter 1 draws it).
+# check on gradient descent, which after 100 epochs is on its way, but not there: the loss falls
+# fast along the steep direction of its surface, and slowly along the flat valley in which $w$ and
+# $b$ compensate for each other (chapter 1 draws it).
 
 
 # %%

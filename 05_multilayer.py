@@ -116,7 +116,7 @@ if MAIN:
 # last column and add a dimension with `unsqueeze(1)`, or index with a list, `xy[:, [-1]]`, which
 # keeps the dimension. The two differ in one point: a slice is a **view** of the same memory, and a
 # list of columns makes a copy. In this table a zero in glucose, blood pressure, skin thickness,
-# insulin or BMI is a **missing value**: it was not measured. The models here are not told.
+# insulin or BMI is a **missing value**: it was not measured. The models here don't know that.
 
 # %%
 if MAIN:
@@ -228,10 +228,10 @@ if MAIN:
 #
 # A number alone says little. Compare it with a **baseline**: the majority-class baseline always
 # says "no". And another test set would give another number: an accuracy $p$ measured on $n$ samples
-# has the **standard error** $\sqrt{p (1 - p) / n}$, and is within two of them of the true accuracy
-# about 95 % of the time. Two models tested on the same samples differ only where one is right and
-# the other wrong. Here their counts of right predictions differ by so few that chance alone could
-# explain it: the hidden layers gain nothing that this test set could show.
+# has the **standard error** $\sqrt{p (1 - p) / n}$, and lies within two standard errors of the true
+# accuracy about 95 % of the time. Two models tested on the same samples differ only where one is
+# right and the other wrong. Here their counts of right predictions differ by so little that chance
+# alone could explain it: the hidden layers gain nothing that this test set could show.
 
 # %%
 if MAIN:

@@ -239,10 +239,10 @@ if MAIN:
 # An epoch goes through all mini-batches; each is one **iteration**: forward pass, loss,
 # backpropagation, update. `model.train()` switches layers such as Dropout to training mode (this
 # network has none; it is good practice all the same). The loss that is recorded is the mean over
-# the epoch, not that of its last batch. It is added up as a tensor, because reading a number off a
-# GPU waits for the GPU, and detached, because otherwise the graph of every batch would stay in
-# memory. A first check of any new network: it must be able to **overfit** a single batch, that is,
-# to learn it by heart.
+# the epoch, not that of its last batch. It is added up as a tensor, because reading a number from a
+# GPU makes Python wait for the GPU, and detached, because otherwise the graph of every batch would
+# stay in memory. A first check of any new network: it must be able to **overfit** a single batch,
+# that is, to learn it by heart.
 
 
 # %%

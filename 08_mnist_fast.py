@@ -285,9 +285,9 @@ if MAIN:
 # This rung changes the training itself, in four things at once; rungs 6 and 7 return to the notes'
 # recipe. **Batches of 256** raise the throughput, as fewer updates are made per epoch. **Momentum
 # 0.9** and a **one-cycle schedule**, which raises the learning rate to 0.2 and lowers it to nearly
-# 0, make each update go further: small steps keep the untrained network stable at the start, and
-# let it settle in a minimum at the end. **Label smoothing** sets the target to 91 % for the true
-# class and 1 % for each other, so that no logit has to grow without limit. A second row adds
+# 0, make each update go further; the small steps at the start keep the untrained network stable,
+# those at the end let it settle in a minimum. **Label smoothing** sets the target to 91 % for the
+# true class and 1 % for each other, so that no logit has to grow without limit. A second row adds
 # **mixed precision** (bfloat16 autocast), which multiplies matrices in 16 bits: faster on
 # processors that can, once the batches are large. Source: Leslie N. Smith,
 # "Super-convergence", https://arxiv.org/abs/1708.07120
@@ -423,9 +423,9 @@ if MAIN:
 # %% [markdown]
 # ## Rung 7: what hardly helps
 #
-# Two well-known techniques that do little for a network this small on a CPU. With batches of 64,
-# bfloat16 saves little time in the products, and spends some of it on converting the weights in
-# every step; a processor without arithmetic for it becomes many times slower. `torch.compile`
+# Here are two well-known techniques that do little for a network this small on a CPU. With batches
+# of 64, bfloat16 saves little time in the products, and spends some of it on converting the weights
+# in every step; a processor without arithmetic for it becomes many times slower. `torch.compile`
 # translates the model into faster code, mainly by fusing small operations; the matrix products stay
 # as they are, and compiling takes its own time first. Both pay off for large networks, and on GPUs.
 

@@ -147,7 +147,7 @@ if MAIN:
 # The model is trained on the first nine tenths of the text; the last tenth is the **validation
 # set**. It is no test set in chapter 5's sense: the sizes and learning rates above were chosen by
 # the loss on it, so that loss is a little too good. It is cut into windows, and a window that also
-# stands in the training set tells nothing about new text, since a model could have memorized it:
+# occurs in the training set tells nothing about new text, since a model could have memorized it:
 # that is **leakage** (data contamination). The default text repeats some of its paragraphs, so such
 # windows are left out, and the loss with them is reported at the end for comparison.
 
@@ -210,7 +210,7 @@ if MAIN:
     unseen = unseen_windows(train_text, val_text, config.block_size)
     every = torch.arange(0, len(val_ids) - config.block_size, config.block_size)
     print(f"training set {len(train_ids):,} tokens, validation set {len(every)} windows")
-    print(f"{len(every) - len(unseen)} of them also stand in the training set: left out")
+    print(f"{len(every) - len(unseen)} of them also occur in the training set: left out")
 
 # %% [markdown]
 # ## Batches
@@ -402,9 +402,10 @@ if MAIN:
 # A weighted mean knows no order: attention gives the same output when the earlier positions are
 # shuffled. **Rotary position embeddings** (RoPE) put the order into queries and keys. Their $D$
 # numbers are taken as $D/2$ points in the plane, and at position $t$ point $i$ is rotated by the
-# angle $t \cdot \theta_i$, with $\theta_i = 100^{-2i/D}$: the first turns by 1 radian from token
-# to token, the last by little more than 1/100. If a query at $t$ and a key at $s$ are both rotated,
-# their dot product depends on $t - s$ only. Models with longer contexts use a larger base than 100.
+# angle $t \cdot \theta_i$, with $\theta_i = 100^{-2i/D}$: the first turns by 1 radian from token to
+# token, the last by about 1/70 here ($D = 24$). If a query at $t$ and a key at $s$ are both
+# rotated, their dot product depends on $t - s$ only. Models with longer contexts use a larger base
+# than 100.
 # Source: Su et al., "RoFormer", https://arxiv.org/abs/2104.09864
 
 
@@ -438,12 +439,12 @@ if MAIN:
 # A layer has several **heads**, each with queries, keys and values of its own, which can attend to
 # different things, for example one to the previous character and another to an opening bracket.
 # They are linear functions of the input, $q = W_q x$, $k = W_k x$, $v = W_v x$, all computed by one
-# layer, `c_attn`; a second one, `c_proj`, mixes what the heads return. Each head works with
-# $D = C / H$ of the $C$ numbers per token, so that several cost no more than one. Queries and keys
-# are normalized before they are rotated (**QK-norm**), so that their products can't grow without
-# bound; without that, training takes much longer here. The norm is **RMSNorm**, which divides a
-# vector by the root of its mean square. Sources: Henry et al., https://arxiv.org/abs/2010.04245;
-# Zhang and Sennrich, https://arxiv.org/abs/1910.07467
+# layer, `c_attn`; a second one, `c_proj`, mixes what the heads return. Each head's queries, keys
+# and values have $D = C / H$ numbers per token, so that several heads cost no more than one.
+# Queries and keys are normalized before they are rotated (**QK-norm**), so that their products
+# can't grow without bound; without that, training takes much longer here. The norm is **RMSNorm**,
+# which divides a vector by the root of its mean square. Sources: Henry et al.,
+# https://arxiv.org/abs/2010.04245; Zhang and Sennrich, https://arxiv.org/abs/1910.07467
 
 
 # %%
@@ -636,12 +637,13 @@ if MAIN:
 # ## Training
 #
 # One iteration is one batch: there are no epochs, since windows start anywhere. The validation loss
-# is evaluated about ten times; the training loss beside it is the mean since the time before, so
-# while the loss falls fast it is the higher of the two. **Gradient clipping** scales the gradient
-# down where its norm exceeds 1, so that a single unusual batch doesn't dominate the running means.
-# On CUDA the forward pass uses mixed precision (bfloat16). Started by torchrun, several processes
-# train together: each computes the gradients of its share of every batch, `DistributedDataParallel`
-# averages them, and where one gets Ctrl-C, all stop after the same iteration.
+# is evaluated about ten times; the training loss beside it is the mean since the previous
+# evaluation, so while the loss falls fast it is the higher of the two. **Gradient clipping** scales
+# the gradient down where its norm exceeds 1, so that a single unusual batch doesn't dominate the
+# running means. On CUDA the forward pass uses mixed precision (bfloat16). Started by torchrun,
+# several processes train together: each computes the gradients of its share of every batch,
+# `DistributedDataParallel` averages them, and where one gets Ctrl-C, all stop after the same
+# iteration.
 
 
 # %%
@@ -858,7 +860,7 @@ if MAIN:
     layer, head = divmod(sharpness.argmax().item(), config.n_head)
     print(f"head {head + 1} of layer {layer + 1} attends most sharply to single characters")
     with_seen = evaluate(model, val_ids, every, config.block_size)
-    print(f"val loss with the windows that also stand in the training set: {with_seen:.4f}")
+    print(f"val loss with the windows that also occur in the training set: {with_seen:.4f}")
 
 # %% tags=["hide-input"]
 if MAIN:

@@ -37,6 +37,7 @@ locale_dirs = ["locale"]
 gettext_compact = False
 gettext_location = False
 gettext_additional_targets = ["raw"]  # "Answer", on a fold
+html_search_options = {"dict": str(DOCS / "locale" / "zh_CN" / "words.txt")}  # the field's, too
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -47,8 +48,16 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 
+def speak_chinese(app, config) -> None:
+    """What is in no paragraph."""
+    if config.language == "zh_CN":
+        config.html_title = "PyTorch，一步一步来"
+        config.nb_code_prompt_show = "显示代码"
+        config.nb_code_prompt_hide = "隐藏代码"
+
+
 def finish(app, error: Exception | None) -> None:
-    """Put the notebooks that ran where the pages' download button leads; build the other edition."""
+    """Put the notebooks that ran where the download button leads; build the other edition."""
     if error or app.builder.name != "html":
         return
     ran = Path(app.outdir).parent / "jupyter_execute" / "chapters"
@@ -64,4 +73,5 @@ def finish(app, error: Exception | None) -> None:
 def setup(app) -> None:
     """Called by Sphinx before it looks for pages."""
     notebooks.write_all()
+    app.connect("config-inited", speak_chinese)
     app.connect("build-finished", finish)

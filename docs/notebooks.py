@@ -17,7 +17,7 @@ NOTES = "https://wwwtwilight.github.io/posts/pytorch_study_re/pytorch_study_re/"
 HEADINGS = """线性模型&梯度下降 torch重要的数据类型——Tensor Pytorch实现线性回归模型 模型构建
 损失函数与优化器 训练过程 逻辑回归 逻辑回归模型构建 高维度数据输入的处理 多个隐藏层的神经网络
 dataloader的使用 dataloader的建立 使用dataloader进行训练 多分类问题 transforms使用 view函数的使用
-神经网络模型构建 优化器与评估 测试过程 cuda的使用""".split()
+神经网络模型构建 优化器与评估 测试过程 cuda的使用""".split()  # noqa: SIM905
 
 
 def flat(code: str) -> str:

@@ -17,22 +17,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from common import data
-from common.cli import ROOT
 
 NAME = "08_mnist_fast"
 CPU = torch.device("cpu")
 mnist = importlib.import_module("07_mnist_mlp")
-
-
-@pytest.fixture(scope="module")
-def short_run(run_chapter, tmp_path_factory):
-    """Rungs 1 to 6 as a person climbs them, but timed once, and with one epoch of the notes'."""
-    folder = tmp_path_factory.mktemp("somewhere else")
-    flags = ["--rungs", "1,2,3,4,5,6", "--rounds", 1, "--epochs", 1, "--json", "numbers.json"]
-    done = run_chapter(NAME, *flags, "--device", "cpu", "--output-dir", "outputs", cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
-    return SimpleNamespace(text=done.stdout, folder=folder, numbers=numbers)
 
 
 @pytest.fixture(scope="module")
@@ -89,21 +77,6 @@ def assert_nearly_equal(in_16_bits, in_32_bits):
 # The whole chapter
 
 
-@pytest.mark.slow
-def test_the_run_ends_as_its_docstring_says(chapter, short_run, last_lines):
-    last_lines(chapter, short_run.text)
-
-
-@pytest.mark.slow
-def test_the_better_recipe_reaches_98_percent(short_run):
-    notes, recipe = (short_run.numbers["rungs"][i]["history"] for i in (0, 5))
-    assert 0.88 < notes["accuracy"][0] < 0.93, "one epoch of the notes' recipe"
-    assert recipe["epoch"] == [1, 2, 3] and recipe["accuracy"][-1] >= 0.98
-    enough = [accuracy >= 0.98 for accuracy in recipe["accuracy"]]
-    seconds = recipe["seconds"][enough.index(True)]
-    assert results(short_run.text)[6].endswith(f" {seconds:.1f} s")
-
-
 @pytest.fixture(scope="module")
 def digits():
     """MNIST, transformed."""
@@ -114,9 +87,10 @@ def digits():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed, bf16", [(1, False), (2, False), (3, False), (4, False), (1, True)])
-def test_it_does_so_with_each_seed(seed, bf16, chapter, digits):
-    rung = chapter.recipe_rung(digits.train, CPU, seed, 3, bf16)
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_the_better_recipe_reaches_98_percent_with_each_seed(seed, chapter, digits):
+    """And with seed 0 in the book."""
+    rung = chapter.recipe_rung(digits.train, CPU, seed, 3)
     test_loader = data.bulk_loader(digits.test, 1000)
     history = chapter.train_and_test(rung, test_loader, CPU, 3)
     assert history["accuracy"][-1] >= 0.98
@@ -136,26 +110,6 @@ def test_it_leaves_a_figure(ran, outputs):
     with Image.open(outputs / f"{NAME}.png") as image:
         assert image.width >= 1200
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
-
-
-@pytest.mark.slow
-def test_the_readme_shows_such_a_run(short_run):
-    """Its table has these rows; throughput is its machine's own, accuracy everybody's."""
-    (number,) = re.findall(r"^(\d+)\. Results$", short_run.text, re.MULTILINE)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    comment = f"<!-- docs/{NAME}.txt, section {number} -->\n"
-    assert comment in readme
-    head, *rest = results(readme.split(comment)[1].split("```")[1])
-    assert head == results(short_run.text)[0]
-    rows = [row for row in rest if re.match(r"\d ", row)]
-    shown = [(row[0], row[2:26].strip()) for row in rows if row[0] != "7"]
-    assert shown == [(row["rung"], row["name"]) for row in short_run.numbers["rungs"]]
-    accuracies = [float(number) for number in re.findall(r" (0\.\d{4})  ", "\n".join(rows))]
-    notes, recipes = accuracies[:4], accuracies[4:]
-    assert notes == 4 * [pytest.approx(0.9758, abs=0.002)] and len(set(notes)) == 1
-    reached = short_run.numbers["rungs"][5]["history"]["accuracy"][-1]
-    assert len(recipes) in (1, 2), "with bf16 only where that is faster"
-    assert recipes == len(recipes) * [pytest.approx(reached, abs=0.002)]
 
 
 def test_the_machine(ran):

@@ -142,7 +142,7 @@ def test_the_losses_shown_are_those_on_the_validation_set(trained):
     ]:
         assert loss == pytest.approx(names.evaluate(model, val_ids, new, 128), rel=1e-5)
     whole = names.evaluate(names.model, val_ids, torch.tensor(starts), 128)
-    assert f"also stand in the training set: {whole:.4f}\n" in trained.out
+    assert f"also occur in the training set: {whole:.4f}\n" in trained.out
     assert names.start_loss == pytest.approx(names.uniform, rel=0.1)
     assert names.uniform == pytest.approx(math.log(12))
 

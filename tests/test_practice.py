@@ -20,7 +20,7 @@ from common.cli import ROOT, UserError
 
 CHAPTERS = sorted(path.stem for path in ROOT.glob("[0-9][0-9]_*.py"))
 SOURCES = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in CHAPTERS}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
 FUNCTIONS = [
     (name, one.name) for name in CHAPTERS for one in practice.find_functions(SOURCES[name])
 ]
@@ -246,24 +246,24 @@ def test_a_wrong_function_is_shown_with_input_and_expected_result(folder, capsys
     assert "input:    x = 3.0, w = 4.0\n" in shown
     assert "got:      7.0\n" in shown
     assert "expected: 12.0\n" in shown
-    assert f"$ python practice.py check 1\n{shown}" in README
+    assert f"$ python practice.py check 1\n{shown}" in PAGE
 
 
-def test_the_readme_shows_a_real_transcript(tmp_path, monkeypatch, capsys):
+def test_the_book_shows_a_real_transcript(tmp_path, monkeypatch, capsys):
     """What is not shown by the test above."""
     monkeypatch.setattr(practice, "PRACTICE", tmp_path / "practice")
     monkeypatch.chdir(tmp_path)
     run("start", 1)
-    assert f"$ python practice.py start 1\n{capsys.readouterr().out}" in README
+    assert f"$ python practice.py start 1\n{capsys.readouterr().out}" in PAGE
     run("hint", 1, "forward")
-    assert f"$ python practice.py hint 01 forward\n{capsys.readouterr().out}" in README
+    assert f"$ python practice.py hint 01 forward\n{capsys.readouterr().out}" in PAGE
     left = {one for name, one in FUNCTIONS if name == "01_linear_grid"} - {"forward", "loss"}
     write(
         tmp_path / "practice",
         "01_linear_grid",
         practice.emptied(SOURCES["01_linear_grid"], left),
     )
-    assert f"$ python practice.py check 1\n{failing(capsys, 1)}" in README
+    assert f"$ python practice.py check 1\n{failing(capsys, 1)}" in PAGE
 
 
 @pytest.mark.slow

@@ -31,9 +31,9 @@ curvatures = np.linalg.eigvalsh(
 print("curvatures along the two axes of the valley:", curvatures.round(3))
 
 # %% [markdown]
-# The factor has to be 0: $lr = \frac{1}{2 \cdot 14/3} = 3/28 \approx 0.107$. In general the best
-# learning rate is 1 over the second derivative, the curvature. With two parameters there are two
-# curvatures, one across the valley and one along it, here 46 times smaller. A learning rate can
+# The factor has to be 0: $lr = \frac{1}{2 \cdot 14/3} = 3/28 \approx 0.107$. For a parabola the
+# best learning rate is 1 over the second derivative, the curvature. With two parameters there are
+# two curvatures, one across the valley and one along it, here 46 times smaller. A learning rate can
 # suit only one of them: below the limit that the steep direction sets, the flat one takes many
 # steps.
 #
