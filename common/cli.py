@@ -129,7 +129,8 @@ def parser(
     flags.add_argument("--step", action="store_true", help=what)
     flags.add_argument("--show", action="store_true", help="also open the figure in a window")
     script = Path(sys.argv[0])
-    beside = script.resolve().parent if re.match(r"\d\d_", script.name) else ROOT
+    # A notebook runs in its own folder.
+    beside = script.resolve().parent if re.match(r"\d\d_", script.name) else Path()
     what = "folder for what a run writes"
     flags.add_argument("--output-dir", type=Path, default=beside / "outputs", help=what)
     return flags

@@ -40,7 +40,6 @@ gettext_additional_targets = ["raw"]  # "Answer", on a fold
 html_search_options = {"dict": str(DOCS / "locale" / "zh_CN" / "words.txt")}  # the field's, too
 
 myst_enable_extensions = ["dollarmath"]
-myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "runs")
 nb_execution_timeout = 1800

@@ -60,6 +60,7 @@ def test_each_cell_shows_what_it_has_to_show(name, brief, tmp_path, monkeypatch,
     notebook, shown = ModuleType("__main__"), []
     monkeypatch.setitem(sys.modules, "__main__", notebook)
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")  # figures stay as they are made
     monkeypatch.setattr(plt, "get_backend", lambda: "module://matplotlib_inline.backend_inline")
     monkeypatch.setattr(plt, "show", lambda: shown.append(len(plt.get_fignums())))
@@ -67,6 +68,7 @@ def test_each_cell_shows_what_it_has_to_show(name, brief, tmp_path, monkeypatch,
     for mark, code in cells(name):
         exec(compile(code, "<cell>", "exec"), vars(notebook))
         if "args = chapter.begin" in code:
+            assert notebook.args.output_dir.resolve() == tmp_path / "outputs", "beside the notebook"
             vars(notebook.args).update(CHEAP[name], output_dir=tmp_path)
         elif "if MAIN:" in code:
             assert capsys.readouterr().out.strip(), f"this cell is silent:\n{code}"
