@@ -451,8 +451,8 @@ if MAIN:
 # %% [markdown]
 # ## All rungs in turns
 #
-# Each round times every rung once, one after the other, on the next half second's batches of its
-# epoch. The last section shows the results.
+# Each round times every rung once, one after the other, for half a second each; a rung goes on
+# where its last turn ended. The last section shows the results.
 
 # %%
 if MAIN:

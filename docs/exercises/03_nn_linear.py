@@ -67,10 +67,11 @@ for name in ("SGD", "Adam"):
 
 # %% [markdown]
 # SGD's update is proportional to the gradient, so with the mean it is a third as long. Adam divides
-# a running mean of the gradients by the square root of a running mean of their squares: a constant
-# factor cancels. Its first update is as long as the learning rate, whatever the loss, and the later
-# ones are seldom much longer. That is why Adam was so far behind in this chapter: in 100 updates of
-# about 0.001, $w$ moves by about 0.1, but it had to move by 2.
+# a running mean of the gradients by the square root of a running mean of their squares, where a
+# constant factor cancels, and multiplies by the learning rate. So its first update is as long as
+# the learning rate, whatever the loss, and the later ones are seldom much longer. That is why Adam
+# was so far behind in this chapter: in 100 updates of about 0.001, $w$ moves by about 0.1, but it
+# had to move by 2.
 #
 # </details>
 #

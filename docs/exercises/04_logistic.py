@@ -67,11 +67,11 @@ for x, y in ((x_data, y_data), (x_four, y_four)):
 print(f"sum of the predicted probabilities: {torch.sigmoid(line(x_four)).sum().item():.3f}")
 
 # %% [markdown]
-# No. The logits for 1.5 and 2 hours differ by $w / 2$, so the larger $w$ is, the further at least
-# one of the two must be on the wrong side of 0, and its loss grows without limit. So the loss has a
-# minimum at a finite $w$, and training converges to it. At the minimum the derivative with respect
-# to $b$ is 0, $\sum_i (p_i - y_i) = 0$: the predicted probabilities add up to 2, the number of
-# students who passed. In practice, classes usually overlap like this.
+# No. Of the logits for 1.5 and 2 hours, one is always on the wrong side of 0. They differ by $w /
+# 2$, so a larger $w$ moves it further to that side, and its loss grows without limit. So the loss
+# has a minimum at a finite $w$, and training converges to it. At the minimum the derivative with
+# respect to $b$ is 0, $\sum_i (p_i - y_i) = 0$: the predicted probabilities add up to 2, the number
+# of students who passed. In practice, classes usually overlap like this.
 #
 # </details>
 #
