@@ -5,10 +5,14 @@ The Chinese edition is built after the English one, from the same runs, into htm
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from jupyter_cache import get_cache
+from sphinx.search.zh import SearchChinese
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
@@ -30,13 +34,13 @@ html_theme_options = {
     "navbar_persistent": [],  # the search stands in the sidebar
     "use_fullscreen_button": False,
 }
+html_show_search_summary = False  # a page on the disk may not read another
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 
 language = "en"  # the other is zh_CN
 locale_dirs = ["locale"]
 gettext_compact = False
 gettext_location = False
-gettext_additional_targets = ["raw"]  # "Answer", on a fold
 html_search_options = {"dict": str(DOCS / "locale" / "zh_CN" / "words.txt")}  # the field's, too
 
 myst_enable_extensions = ["dollarmath"]
@@ -45,23 +49,34 @@ nb_execution_cache_path = str(DOCS / "_build" / "runs")
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # what torch.compile says about the machine's compilers
 
 
 def speak_chinese(app, config) -> None:
     """What is in no paragraph."""
     if config.language == "zh_CN":
         config.html_title = "PyTorch，一步一步来"
+        SearchChinese.language_name = "English"  # whose stemmer it uses: Sphinx misnames it
         config.nb_code_prompt_show = "显示代码"
         config.nb_code_prompt_hide = "隐藏代码"
+
+
+def name_folds(app, doctree, docname: str) -> None:
+    """HTML is in no catalog: the word on the folded answers."""
+    if app.config.language == "zh_CN":
+        for node in doctree.findall(nodes.raw):
+            node[:] = [nodes.Text(node.astext().replace(">Answer<", ">答案<"))]
 
 
 def finish(app, error: Exception | None) -> None:
     """Put the notebooks that ran where the download button leads; build the other edition."""
     if error or app.builder.name != "html":
         return
-    ran = Path(app.outdir).parent / "jupyter_execute" / "chapters"
-    for path in ran.glob("*.ipynb"):
-        shutil.copy(path, Path(app.outdir) / "_sources" / "chapters")
+    if app.config.nb_execution_mode != "off":
+        runs = get_cache(nb_execution_cache_path)
+        for path in (DOCS / "chapters").glob("*.ipynb"):
+            _, ran = runs.merge_match_into_notebook(nbformat.read(path, as_version=4))
+            nbformat.write(ran, app.outdir / "_sources" / "chapters" / path.name)
     if app.config.language == "en":
         settings = {"language": "zh_CN", "nb_execution_mode": app.config.nb_execution_mode}
         flags = [flag for name, value in settings.items() for flag in ("-D", f"{name}={value}")]
@@ -73,4 +88,5 @@ def setup(app) -> None:
     """Called by Sphinx before it looks for pages."""
     notebooks.write_all()
     app.connect("config-inited", speak_chinese)
+    app.connect("doctree-resolved", name_folds)
     app.connect("build-finished", finish)
