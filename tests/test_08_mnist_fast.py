@@ -6,7 +6,6 @@ import importlib
 import itertools
 import json
 import re
-import signal
 import time
 from types import SimpleNamespace
 
@@ -660,8 +659,11 @@ def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, monkeypatch, tmp_path)
 
 
 def test_ctrl_c_while_measuring(run, monkeypatch, tmp_path):
+    def interrupt():
+        raise KeyboardInterrupt
+
     hurry(monkeypatch)
-    monkeypatch.setattr(time, "perf_counter", lambda: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(time, "perf_counter", interrupt)
     done = run(NAME, "--rungs", "4", "--output-dir", tmp_path)
     assert done.status == 130
     assert done.out.endswith("Rung 4: no loader\n") and "Stopped" in done.err
