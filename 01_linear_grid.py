@@ -3,7 +3,8 @@
 
 You will write a model and its loss function in NumPy, find the best weight by trying a hundred of
 them, replace the loops by broadcasting, and find the weight again by gradient descent, the method
-by which all networks in the later chapters are trained.
+by which all networks in the later chapters are trained. The modules in common/ read the flags,
+announce the sections and draw the figure; you need not know how.
 
     python 01_linear_grid.py             grid search, then gradient descent from w = 9
     python 01_linear_grid.py --lr 0.2    a learning rate that is almost too high

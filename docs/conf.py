@@ -21,7 +21,7 @@ import notebooks  # noqa: E402
 os.environ["PYTHONPATH"] = str(DOCS.parent)  # the chapters import common
 
 project = "PyTorch, step by step"
-author = "the authors of PyTorch, step by step"
+author = ""
 html_title = project
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"]
 exclude_patterns = ["_build", "exercises"]
