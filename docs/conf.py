@@ -48,6 +48,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "runs")
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_merge_streams = True
 nb_output_stderr = "remove"  # what torch.compile says about the machine's compilers
 
