@@ -15,39 +15,39 @@ The last lines of a run:
 """
 
 # %%
-from common import chapter, cli, plotting
+from common import chapter, plotting
 
-MAIN = __name__ == "__main__"
-if MAIN:
-    args = chapter.begin(cli.parser(__doc__, epochs=100, lr=0.01, device=True))
+args = chapter.begin(__doc__, epochs=100, lr=0.01, device="auto")
 
-# %%
 import torch
-
-from common.progress import History, Progress, epochs_done
 
 # %% [markdown]
 # ## The data, one row per sample
 #
-# The task is **regression**: predict a number $y$ from a number $x$. The layers of `torch.nn` take
-# a whole batch of samples at once, as a matrix with one row per sample and one column per
-# **feature** (input variable). So three samples with one feature each are a tensor of shape (3, 1).
+# The task is the one of chapter 1: three points on the line $y = 2x$. The layers of `torch.nn` take
+# all samples at once, as a matrix with one row per sample and one column per **feature** (input
+# variable). So three samples with one feature each are a tensor of shape (3, 1).
 
 # %%
-if MAIN:
-    chapter.section()
-    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # (3, 1)
-    y_data = torch.tensor([[2.0], [4.0], [6.0]], device=args.device)  # (3, 1)
-    print(f"x_data {tuple(x_data.shape)}, y_data {tuple(y_data.shape)}, on the line y = 2x")
+x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # (3, 1)
+y_data = torch.tensor([[2.0], [4.0], [6.0]], device=args.device)  # (3, 1)
+print(x_data)
+print(x_data.shape)
 
 # %% [markdown]
 # ## The model · 模型构建
 #
-# A model is a class that inherits from `nn.Module`. `__init__` creates its layers, and `forward` is
-# the **forward pass**: it computes the prediction $\hat y = w x + b$. `nn.Linear(1, 1)` has one
-# input and one output, owns the weight $w$ and the **bias** $b$, and starts them at random values.
-# Calling `model(x)` runs `forward`, which is why that name is fixed. `nn.Module` finds every
-# **parameter**, a tensor that training may change, and knows it by name.
+# A model is a class that inherits from `torch.nn.Module`. `torch.nn.Linear(1, 1)`, a **linear
+# layer** with one input and one output, owns the two parameters of a line, and starts them at
+# random values:
+#
+#     x  ──►  × weight  ──►  + bias  ──►  y_pred
+#
+# `__init__`, the constructor, creates the layer. Its first line, `super().__init__()` (the notes'
+# `super(LinearModel, self).__init__()` in short), calls the constructor of the parent class: it
+# prepares the lists in which a `Module` keeps its layers and parameters, so it comes before
+# anything is stored. `forward` computes the prediction. `model(x)` calls it, because a `Module` is
+# callable; so the name `forward` is fixed.
 
 
 # %%
@@ -58,196 +58,124 @@ class LinearModel(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(1, 1)  # weight (1, 1), bias (1,)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         """The prediction for each row: (N, 1) -> (N, 1)."""
         y_pred = self.linear(x)
         return y_pred
 
 
-if MAIN:
-    chapter.section()
-    model = LinearModel().to(args.device)
-    for name, parameter in model.named_parameters():
-        print(f"{name:13} {tuple(parameter.shape)!s:6} = {parameter.item():.4f}")
+model = LinearModel()
+model.to(args.device)  # moves its parameters to the GPU, if there is one
+for name, parameter in model.named_parameters():
+    print(name, parameter)
+print(model(x_data))
+
+# %% [markdown]
+# ## A shape error
+#
+# Give the model a row of three numbers instead of a column, and torch refuses. You will meet this
+# error often, so read it once in peace. A matrix of shape (1, 3), the input, can't be multiplied by
+# one of shape (1, 1), the weight. The two numbers in the middle, 3 and 1, would have to be equal:
+# the input has three features per sample, and the layer is made for one.
+
+# %%
+try:
+    model(torch.tensor([[1.0, 2.0, 3.0]], device=args.device))
+except RuntimeError as error:
+    print(error)
 
 # %% [markdown]
 # ## Loss function and optimizer · 损失函数与优化器
 #
 # The **criterion** is the loss function, here the squared error. `reduction="sum"` adds up the
-# errors of all samples; `"mean"` averages them. The gradient of the sum is $N$ times that of the
-# mean, so at the same learning rate a step is $N$ times as long: switching from one to the other
-# means choosing a new learning rate. The **optimizer** is given the parameters. Its `step()`
-# updates them; for SGD, (stochastic) gradient descent, the update is
-# $w = w - lr \cdot \partial L / \partial w$.
+# errors of all samples, and `"mean"` averages them. (Older code says `size_average=False` for the
+# sum.) The **optimizer** is given the parameters, and its `step()` will update them by their
+# gradients, $w = w - lr \cdot \partial L / \partial w$. `SGD` knows nothing of samples: it takes
+# whatever stands in `.grad`. The sum has a gradient three times that of the mean, and so makes
+# steps three times as long.
 
 # %%
-if MAIN:
-    chapter.section()
-    criterion = torch.nn.MSELoss(reduction="sum")
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+criterion = torch.nn.MSELoss(reduction="sum")
+optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
 
-    for reduction in ["sum", "mean"]:
-        loss = torch.nn.MSELoss(reduction=reduction)(model(x_data), y_data)
-        (gradient,) = torch.autograd.grad(loss, model.linear.bias)
-        print(f"reduction={reduction!r:6}  loss {loss.item():8.4f}  dL/db {gradient.item():9.4f}")
+print(criterion(model(x_data), y_data))
+print(torch.nn.MSELoss(reduction="mean")(model(x_data), y_data))  # a third of it
 
 # %% [markdown]
 # ## Training · 训练过程
 #
 # Each epoch makes five calls: the forward pass, the loss, `zero_grad()`, `backward()`, `step()`.
-# `backward()` is **backpropagation**: it adds the gradient of the loss to each parameter's `.grad`,
-# which is why `zero_grad()` has to clear it first. All three samples go into every update: this is
-# **full-batch** gradient descent. `Progress`, from common/progress.py, shows the bar and records
-# the values; it is not part of the training.
-
+# `backward()` adds the gradient of the loss to each parameter's `.grad`. So `zero_grad()` has to
+# clear it first: it sets `.grad` to `None`, which is as good as chapter 2's 0. All three samples go
+# into every update: this is full-batch gradient descent. The losses are kept in a list, for the
+# figure.
 
 # %%
-def train(
-    model: LinearModel,
-    criterion: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x_data: torch.Tensor,
-    y_data: torch.Tensor,
-    epochs: int,
-) -> History:
-    """Full-batch gradient descent. Returns the loss, w and b before each update."""
-    with Progress(epochs) as progress:
-        for epoch in progress.epochs():
-            w, b = model.linear.weight.item(), model.linear.bias.item()
-            y_pred = model(x_data)
-            loss = criterion(y_pred, y_data)
+losses = []
+for epoch in range(args.epochs):
+    y_pred = model(x_data)
+    loss = criterion(y_pred, y_data)
+    losses.append(loss.item())
+    if (epoch + 1) % 10 == 0:
+        print(f"Epoch {epoch + 1}/{args.epochs}, Loss: {loss.item():.4f}")
 
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            progress.end_epoch(loss=loss.item(), w=w, b=b)
-    return progress.history
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
+print("w =", model.linear.weight.item(), " b =", model.linear.bias.item())
 
-if MAIN:
-    chapter.section()
-    history = train(model, criterion, optimizer, x_data, y_data, args.epochs)
-    w, b = model.linear.weight.item(), model.linear.bias.item()
-    print(f"learned: w = {w:.4f}, b = {b:.4f}")
+# %%
+print(model.linear.weight.grad)  # of the last epoch
+optimizer.zero_grad()
+print(model.linear.weight.grad)  # None
 
 # %% [markdown]
 # ## The exact solution
 #
-# Linear regression is one of the few models whose best parameters have a closed form. With the
-# matrix $X$ whose columns are $x$ and, for the bias, 1, the **least squares** problem is to
-# minimize $\|X (w, b)^T - y\|^2$; `torch.linalg.lstsq` solves it by a QR factorization. It is a
-# check on gradient descent, which after 100 epochs is on its way, but not there: the loss falls
-# fast along the steep direction of its surface, and slowly along the flat valley in which $w$ and
-# $b$ compensate for each other (chapter 1 draws it).
-
+# Is that right? Linear regression is one of the few models whose best parameters can be computed
+# directly. All predictions together are a product: a matrix with a row (x, 1) for each sample,
+# times the vector (w, b). `torch.linalg.lstsq` finds the vector that makes the squared error
+# smallest, the **least squares** solution. After 100 epochs gradient descent is on its way there.
+# The loss falls fast at first, and then slowly along the valley that chapter 1 draws, where a
+# change of $w$ is almost made up for by one of $b$.
 
 # %%
-def least_squares(x_data: torch.Tensor, y_data: torch.Tensor) -> tuple[float, float]:
-    """The w and b with the smallest squared error on (N, 1) and (N, 1), in closed form."""
-    columns = torch.cat([x_data, torch.ones_like(x_data)], dim=1)  # (N, 2): x and 1
-    w, b = torch.linalg.lstsq(columns, y_data).solution.flatten().tolist()
-    return w, b
-
-
-if MAIN:
-    chapter.section()
-    exact_w, exact_b = least_squares(x_data.cpu(), y_data.cpu())
-    print(f"gradient descent: w = {w:.4f}, b = {b:.4f}")
-    print(f"least squares:    w = {exact_w:.4f}, b = {exact_b:.4f}")
+columns = torch.tensor([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])  # x and 1
+exact = torch.linalg.lstsq(columns, y_data.cpu()).solution  # (2, 1)
+print(exact)  # w and b, up to rounding
 
 # %% [markdown]
-# ## Other optimizers
+# ## Prediction
 #
-# `torch.optim` has many. All are used alike, so trying another one means changing one line. Here
-# each trains the same model from the same start, with its own default learning rate. This shows how
-# they behave, and is no ranking: the defaults differ a thousandfold (SGD 0.001, Adadelta 1.0), each
-# would have to be tuned, and LBFGS computes the loss up to 20 times in one step. For that, `step`
-# is given a `closure`, a function that computes loss and gradients; the others call it once.
+# To predict, run the forward pass alone. Inside `with torch.no_grad():` no computation graph is
+# built, since no gradient will be needed. For $x = 4$ the exact line gives 8. After 100 epochs ours
+# is not there yet; with `--epochs 1000` it is.
 
 # %%
-OPTIMIZERS = [
-    "SGD", "ASGD", "Rprop", "RMSprop", "Adagrad", "Adadelta", "Adafactor",
-    "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "LBFGS",
-]  # fmt: skip
-# Two don't fit a line: SparseAdam needs sparse gradients, Muon matrices.
-
-
-def losses_with(
-    optimizer: torch.optim.Optimizer,
-    model: torch.nn.Module,
-    criterion: torch.nn.Module,
-    x_data: torch.Tensor,
-    y_data: torch.Tensor,
-    epochs: int,
-) -> list[float]:
-    """Train the model, and return the loss before each of the optimizer's updates."""
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = criterion(model(x_data), y_data)
-        loss.backward()
-        return loss
-
-    return [optimizer.step(closure).item() for epoch in range(epochs)]
-
-
-if MAIN:
-    chapter.section()
-    losses = {}
-    with Progress(len(OPTIMIZERS), 1, unit="optimizer") as progress:
-        for name in progress.batches(OPTIMIZERS):
-            torch.manual_seed(args.seed)  # the same random start as above
-            fresh = LinearModel().to(args.device)
-            other = getattr(torch.optim, name)(fresh.parameters())
-            epochs = epochs_done(history)
-            losses[name] = losses_with(other, fresh, criterion, x_data, y_data, epochs)
-            lr = float(other.param_groups[0]["lr"])
-            print(f"{name:10} lr {lr:<6g} last loss {losses[name][-1]:.2e}")
+x_test = torch.tensor([[4.0]], device=args.device)
+with torch.no_grad():
+    y_test = model(x_test)
+print(y_test)
 
 # %% [markdown]
 # ## Results
 #
-# The line turns towards the data, quickly at first. To predict, run the forward pass alone: inside
-# `torch.no_grad()` no computation graph is built, since no gradient will be needed.
+# On the left the data, the learned line and its prediction, on the right the loss. Its axis is
+# logarithmic, so that both phases show: it falls fast, then slowly.
 
 # %% tags=["hide-input"]
-if MAIN:
-    chapter.section()
-    fig = plotting.figure(10, 7, args.show)
-    top, bottom = fig.subfigures(2, 1, height_ratios=[1, 1.1])
-    left, right = top.subplots(1, 2)
-
-    lines = [*zip(history["w"], history["b"], strict=True), (w, b)]
-    end = len(lines) - 1
-    x = torch.tensor([0.0, 5.0])
-    moments = sorted({min(moment, end) for moment in (0, 1, 3, 10, end)})
-    for moment, shade in zip(moments, (0.2, 0.35, 0.5, 0.75, 1), strict=False):
-        y = lines[moment][0] * x + lines[moment][1]
-        left.plot(x, y, color=plotting.BLUE, alpha=shade, label=f"updates: {moment}")
-    left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data")
-    left.set(title="The line turns towards the data", xlabel="x", ylabel="y")
-    left.legend(fontsize=8)
-
-    right.semilogy(history["epoch"], history["loss"], color=plotting.BLUE)
-    right.set(title="The loss falls fast, then slowly", xlabel="epoch")
-    right.set_ylabel("summed squared error")
-
-    panels = bottom.subplots(2, 7, sharex=True, sharey=True).flatten()
-    for panel, (name, values) in zip(panels, losses.items(), strict=False):
-        panel.semilogy(losses["SGD"], color=plotting.GREY, lw=1, alpha=0.5)
-        panel.semilogy(values, color=plotting.RED, lw=1.5)
-        panel.set_title(name, fontsize=9)
-    for panel in panels[len(losses) :]:
-        panel.set_axis_off()
-    bottom.suptitle("Each optimizer with its default learning rate (grey: SGD)", fontsize=11)
-    bottom.supxlabel("epoch", fontsize=10)
-    bottom.supylabel("summed squared error", fontsize=10)
-    plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)
+fig = plotting.figure(10, 4, args.show)
+left, right = fig.subplots(1, 2)
+left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data")
+x_line = torch.tensor([[0.0], [4.0]], device=args.device)
+left.plot(x_line.cpu(), model(x_line).detach().cpu(), color=plotting.BLUE, label="learned line")
+left.plot(4, y_test.item(), "o", color=plotting.BLUE, label="prediction for x = 4")
+left.set(title="The line after training", xlabel="x", ylabel="y")
+left.legend()
+right.semilogy(losses, color=plotting.BLUE)
+right.set(title="The training loss", xlabel="epoch", ylabel="summed squared error")
+plotting.finish(fig, args.output_dir / "03_nn_linear.png", args.show)
 
 # %%
-if MAIN:
-    x_new = torch.tensor([[4.0]], device=args.device)
-    with torch.no_grad():
-        y_new = model(x_new)
-    print(f"Prediction for x = 4: {y_new.item():.4f}")
-    chapter.end()
+print(f"Prediction for x = 4: {y_test.item():.4f}")

@@ -16,13 +16,10 @@ The last lines of a run:
 """
 
 # %%
-from common import chapter, cli, plotting
+from common import chapter, plotting
 
-MAIN = __name__ == "__main__"
-if MAIN:
-    args = chapter.begin(cli.parser(__doc__, epochs=1000, lr=0.01, device=True))
+args = chapter.begin(__doc__, epochs=1000, lr=0.01, device="auto")
 
-# %%
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -33,28 +30,31 @@ from common.data import mnist_root
 # %% [markdown]
 # ## torchvision
 #
-# torchvision brings datasets for **computer vision** and downloads them where they are missing;
-# here they are part of the project. MNIST, for chapter 7, holds images of handwritten digits in ten
-# **classes**. Indexed like a list, it gives an image and its **label**, the class it belongs to.
+# torchvision brings datasets of images, and downloads them where they are missing; here they are
+# part of the project. MNIST holds handwritten digits in ten **classes**: 60,000 images to learn
+# from and 10,000 to test with. Indexed like a list, it gives an image and its label, the class it
+# belongs to. (The notes introduce it here; this chapter has no other use for it, chapter 7 has.)
 
 # %%
-if MAIN:
-    chapter.section()
-    train_set = torchvision.datasets.MNIST(root=mnist_root(), train=True, download=True)
-    test_set = torchvision.datasets.MNIST(root=mnist_root(), train=False, download=True)
-    image, label = train_set[0]
-    print(f"{len(train_set):,} training and {len(test_set):,} test images")
-    print(f"the first: {image.size[0]} x {image.size[1]} pixels, label {label}")
+root = mnist_root()
+train_set = torchvision.datasets.MNIST(root=root, train=True, download=True)
+test_set = torchvision.datasets.MNIST(root=root, train=False, download=True)
+print(len(train_set), len(test_set))
+print(train_set[0])
 
 # %% [markdown]
 # ## Logistic regression: the model · 逻辑回归模型构建
 #
-# The example: hours of study, and whether the exam was passed (1) or not (0). The linear layer
-# gives any real number, the **logit** $z = w x + b$. The **sigmoid** function
-# $\sigma(z) = 1 / (1 + e^{-z})$ squeezes it between 0 and 1, so that it can be read as the
-# probability of class 1. Sigmoid is the first **activation function** of this book: a nonlinear
-# function applied to the output of a layer. It has no parameters, so it may be called in `forward`
-# (`F.sigmoid`) or be an attribute like a layer (`nn.Sigmoid`); the result is the same.
+# The example: hours of study, and whether the exam was passed (1) or not (0). A linear layer gives
+# any number, positive or negative: the **logit** $z = w x + b$. The **sigmoid** function squeezes
+# it between 0 and 1, so that it can be read as the probability of class 1: $\sigma(z) = 1 / (1 +
+# e^{-z})$. It is the first **activation function** of this book, a nonlinear function that follows
+# a layer.
+
+# %%
+x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # hours, (3, 1)
+y_data = torch.tensor([[0.0], [0.0], [1.0]], device=args.device)
+print(F.sigmoid(torch.tensor([-5.0, -1.0, 0.0, 1.0, 5.0])))
 
 
 # %%
@@ -65,144 +65,146 @@ class LogisticModel(torch.nn.Module):
         super().__init__()
         self.linear = torch.nn.Linear(1, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         """(N, 1) -> (N, 1), each between 0 and 1."""
         y_pred = F.sigmoid(self.linear(x))
         return y_pred
 
 
+model = LogisticModel()
+model.to(args.device)
+print(model(x_data))
+
+# %% [markdown]
+# ## The sigmoid as a layer
+#
+# The sigmoid has no parameters, so it may be called in `forward`, as above. Or it is an attribute
+# like a layer, `torch.nn.Sigmoid`, and then appears where the model is printed. `state_dict()` is a
+# dictionary of the parameters by their names, and `load_state_dict` copies it into another model.
+# So both have the same parameters here, and give the same result.
+
+
+# %%
 class LogisticModelWithLayer(torch.nn.Module):
-    """The same with the sigmoid as an attribute, so that it appears among the layers."""
+    """The same with the sigmoid as an attribute: (N, 1) -> (N, 1)."""
 
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(1, 1)
         self.sigmoid = torch.nn.Sigmoid()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         """(N, 1) -> (N, 1), each between 0 and 1."""
         y_pred = self.sigmoid(self.linear(x))
         return y_pred
 
 
-if MAIN:
-    chapter.section()
-    x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # hours, (3, 1)
-    y_data = torch.tensor([[0.0], [0.0], [1.0]], device=args.device)
-    model = LogisticModel().to(args.device)
-    with_layer = LogisticModelWithLayer().to(args.device)
-    with_layer.load_state_dict(model.state_dict())  # the same parameters
-    print(f"F.sigmoid in forward:       {model(x_data).flatten().tolist()}")
-    print(f"nn.Sigmoid as an attribute: {with_layer(x_data).flatten().tolist()}")
+with_layer = LogisticModelWithLayer().to(args.device)
+with_layer.load_state_dict(model.state_dict())
+print(with_layer)
+print(with_layer(x_data))
 
 # %% [markdown]
 # ## Binary cross-entropy · 二元交叉熵损失函数
 #
-# The loss is the negative logarithm of the probability that the model gave to the true class, the
-# **negative log-likelihood**. With two classes it is called **binary cross-entropy** (BCE):
-# $-[y \log p + (1 - y) \log(1 - p)]$, where $p$ is the probability of class 1 and one of the two
-# terms is always 0. It is 0 for a certain and right prediction, $\log 2 = 0.69$ at $p = 0.5$, and
-# grows without limit as the probability of the true class goes to 0. With the natural logarithm,
-# its unit is the **nat**.
+# The loss of a probability is the negative logarithm of the probability that the model gave to the
+# true class. It is 0 for a certain and right prediction, and grows without limit for a wrong one;
+# the first lines below show it. With two classes this is called **binary cross-entropy** (BCE). If
+# $p$ is the probability of class 1, the true class has $p$ where $y = 1$, and $1 - p$ where $y =
+# 0$. One formula for both is $-[y \log p + (1 - y) \log(1 - p)]$, in which one of the two terms is
+# always 0. With the natural logarithm its unit is the **nat**.
 
 # %%
-if MAIN:
-    chapter.section()
-    criterion = torch.nn.BCELoss(reduction="sum")
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
-    p, y = model(x_data).detach(), y_data
-    by_hand = -(y * p.log() + (1 - y) * (1 - p).log()).sum()
-    print(f"by hand {by_hand:.4f}, BCELoss {criterion(p, y):.4f}")
+of_the_true_class = torch.tensor([1.0, 0.9, 0.5, 0.1, 0.01])
+print(-of_the_true_class.log())
+
+# %%
+criterion = torch.nn.BCELoss(reduction="sum")
+optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+
+p = model(x_data)
+by_hand = -(y_data * p.log() + (1 - y_data) * (1 - p).log()).sum()
+print(by_hand)
+print(criterion(p, y_data))
 
 # %% [markdown]
-# ## Training, and a boundary that drifts
+# ## Training
 #
-# The loop is chapter 3's, from common/training.py. Where $z = 0$ the probability is 0.5: this is
-# the **decision boundary**, at $x = -b / w$. Here the two classes can be separated without a
-# mistake: 1 and 2 hours failed, 3 hours passed. For such data the loss has no minimum: once the
-# boundary lies between 2 and 3, doubling $w$ and $b$ makes the curve steeper and the loss smaller.
-# So $w$ grows as long as training goes on, and the boundary moves towards the middle of the gap,
-# 2.5: 2.42 after 1,000 epochs, 2.48 after 100,000. What is printed is merely where the training
-# ended.
+# The loop is chapter 3's; `training.full_batch`, from common/training.py, has its very lines. Where
+# $z = 0$ the probability is 0.5: this is the **decision boundary**, at $x = -b / w$.
 
 
 # %%
-def boundary(model: torch.nn.Module) -> float:
+def boundary(model):
     """The x at which the probability is 0.5."""
     return (-model.linear.bias / model.linear.weight).item()
 
 
-if MAIN:
-    chapter.section()
-    history = training.full_batch(
-        model, criterion, optimizer, x_data, y_data, args.epochs,
-        measure=lambda: {"w": model.linear.weight.item(), "boundary": boundary(model)},
-    )  # fmt: skip
+losses = training.full_batch(model, criterion, optimizer, x_data, y_data, args.epochs, every=100)
+print(model(x_data))
+print(boundary(model))
+
+# %% [markdown]
+# ## A boundary that drifts
+#
+# Continue training, and the boundary moves on. These two classes can be separated without a
+# mistake: 1 and 2 hours failed, 3 hours passed. For such data the loss has no minimum, since
+# doubling $w$ and $b$ makes the curve steeper and the loss smaller again. So $w$ grows as long as
+# training goes on, and the boundary moves towards the middle of the gap, 2.5: from 2.42 after 1,000
+# epochs to 2.45 after 10,000. What is printed is merely where the training ended.
+
+# %%
+longer = LogisticModel().to(args.device)  # a copy, so that model stays as it is
+longer.load_state_dict(model.state_dict())
+sgd = torch.optim.SGD(longer.parameters(), lr=args.lr)
+training.full_batch(longer, criterion, sgd, x_data, y_data, 9 * args.epochs, every=3000)
+print(boundary(longer))
+print(model.linear.weight.item(), longer.linear.weight.item())
 
 # %% [markdown]
 # ## Logits in the loss: BCEWithLogitsLoss
 #
-# Floats just below 1 are $2^{-24} \approx 6 \cdot 10^{-8}$ apart, so the sigmoid of a logit of 20
-# is rounded to 1, and $\log(1 - p)$ would be $\log 0$. `BCEWithLogitsLoss` never forms the
-# probability: from the logit it computes $\max(z, 0) - y z + \log(1 + e^{-|z|})$, which is the same
-# loss. But with logit 200 and label $y = 0$, sigmoid and `BCELoss`, which cuts logarithms off at
-# -100, give the loss 100 and the gradient 0: the model can't learn from its worst mistake. The
-# exact loss is 200, and the exact gradient $\sigma(z) - y = 1$.
-
+# Numbers of type float32 have about seven digits. So the sigmoid of 20, which is $1 - 2 \cdot
+# 10^{-9}$, is rounded to 1. With label 0 the loss should be 20, but $\log(1 - p)$ is now $\log 0$;
+# `BCELoss` cuts it off at -100, and the gradient is 0: the model can't learn from its mistake.
+# `BCEWithLogitsLoss` never forms the probability. From the logit it computes $\max(z, 0) - y z +
+# \log(1 + e^{-|z|})$, which is the same loss, exactly. So in a program of your own let `forward`
+# return the logit, and apply the sigmoid only to predict.
 
 # %%
-if MAIN:
-    chapter.section()
-    with torch.no_grad():
-        z = model.linear(x_data)
-        print(f"after training: sigmoid, BCELoss:  {criterion(torch.sigmoid(z), y_data):.6f}")
-        with_logits = torch.nn.BCEWithLogitsLoss(reduction="sum")
-        print(f"                BCEWithLogitsLoss: {with_logits(z, y_data):.6f}")
+z = torch.tensor(20.0, requires_grad=True)
+y = torch.tensor(0.0)
+print(F.sigmoid(z))
+loss = torch.nn.BCELoss()(F.sigmoid(z), y)
+loss.backward()
+print(loss, z.grad)
 
-    for name, loss_of in [
-        ("sigmoid, BCELoss: ", lambda z, y: criterion(torch.sigmoid(z), y)),
-        ("BCEWithLogitsLoss:", with_logits),
-    ]:
-        z = torch.tensor(200.0, requires_grad=True)
-        loss = loss_of(z, torch.tensor(0.0))
-        loss.backward()
-        print(f"z = 200, y = 0: {name} loss {loss.item():g}, gradient {z.grad.item():g}")
+# %%
+z = torch.tensor(20.0, requires_grad=True)
+loss = torch.nn.BCEWithLogitsLoss()(z, y)
+loss.backward()
+print(loss, z.grad)
 
 # %% [markdown]
 # ## Results
 #
-# Above, ten images of MNIST, whose ten classes need chapter 7's softmax instead of a sigmoid.
-# Below, the predicted probability of passing over the hours of study, with the three data points
-# and the decision boundary, and the training loss.
+# On the left the predicted probability of passing over the hours of study, with the three data
+# points and the decision boundary. On the right the training loss, which has not come to rest.
 
 # %% tags=["hide-input"]
-if MAIN:
-    chapter.section()
-    fig = plotting.figure(10, 5.6, args.show)
-    top, bottom = fig.subfigures(2, 1, height_ratios=[1, 3])
-    images, labels = zip(*(train_set[i] for i in range(10)), strict=True)
-    title = "MNIST: images in ten classes, for chapter 7"
-    plotting.image_row(top, images, [str(label) for label in labels], ["black"] * 10, title)
-
-    left, right = bottom.subplots(1, 2, width_ratios=[3, 2])
-    x = torch.linspace(0, 6, 200)[:, None]  # (200, 1)
-    with torch.no_grad():
-        curve = model(x.to(args.device)).cpu()
-    left.plot(x, curve, color=plotting.BLUE, label="probability of passing")
-    data = "data: 0 failed, 1 passed"
-    left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label=data)
-    left.axvline(boundary(model), color=plotting.GREY, ls="--", label="decision boundary")
-    left.set(title="Two classes: who passes the exam?", xlabel="study time (hours)", xlim=(0, 6))
-    left.set_ylabel("probability")
-    left.legend()
-    right.plot(history["epoch"], history["loss"], color=plotting.BLUE)
-    right.set(title="Training loss", xlabel="epoch", ylabel="summed cross-entropy (nats)")
-    plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
+fig = plotting.figure(10, 4, args.show)
+left, right = fig.subplots(1, 2, width_ratios=[3, 2])
+hours = torch.linspace(0, 6, 200, device=args.device).unsqueeze(1)  # (200, 1)
+left.plot(hours.cpu(), model(hours).detach().cpu(), color=plotting.BLUE, label="probability")
+left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data: 0 failed, 1 passed")
+left.axvline(boundary(model), color=plotting.GREY, ls="--", label="decision boundary")
+left.set(title="Who passes the exam?", xlabel="study time (hours)", ylabel="probability")
+left.legend()
+right.plot(losses, color=plotting.BLUE)
+right.set(title="Training loss", xlabel="epoch", ylabel="summed cross-entropy (nats)")
+plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
 
 # %%
-if MAIN:
-    with torch.no_grad():
-        p = model(torch.tensor([[4.0]], device=args.device)).item()
-    print(f"Decision boundary: {boundary(model):.2f} hours")
-    print(f"Probability of passing after 4 hours: {p:.4f}")
-    chapter.end()
+p = model(torch.tensor([[4.0]], device=args.device)).item()
+print(f"Decision boundary: {boundary(model):.2f} hours")
+print(f"Probability of passing after 4 hours: {p:.4f}")

@@ -3,12 +3,11 @@
 
 A multilayer perceptron (MLP), a network of linear layers with ReLU between them, learns to classify
 images of handwritten digits. You will write softmax and cross-entropy, transform images, train with
-mini-batches and momentum, measure accuracy on a test set, and do all that on a GPU if there is one.
-At the end the network predicts digits of your own handwriting.
+momentum, measure accuracy on a test set, and do all that on a GPU if there is one.
 
-    python 07_mnist_mlp.py                         train for 10 epochs
-    python 07_mnist_mlp.py --predict my_digit.png  predict an image with the trained network
-    python 07_mnist_mlp.py --resume --epochs 5     continue training for 5 more epochs
+    python 07_mnist_mlp.py                        train for 10 epochs
+    python 07_mnist_mlp.py --resume --epochs 5    continue training for 5 more epochs
+    python own_digits.py my_digit.png             then: let it read your own handwriting
 
 The last lines of a run:
 
@@ -17,160 +16,126 @@ The last lines of a run:
 """
 
 # %%
-from pathlib import Path
+from common import chapter, plotting
 
-from common import chapter, cli, plotting
-
-MAIN = __name__ == "__main__"
-if MAIN:
-    parser = cli.parser(__doc__, epochs=10, lr=0.01, batch_size=64, device=True)
-    job = parser.add_mutually_exclusive_group()
-    what = "continue training from the checkpoint"
-    job.add_argument("--resume", action="store_true", help=what)
-    what = "only predict the digits in these image files"
-    job.add_argument("--predict", nargs="+", type=Path, metavar="IMAGE", help=what)
-    args = chapter.begin(parser, only={"predict": "predict_files"})
-
-# %%
-import argparse
-import copy
-from collections.abc import Callable, Iterable
+args = chapter.begin(__doc__, epochs=10, lr=0.01, batch_size=64, device="auto", resume=False)
 
 import torch
 import torchvision
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
+from tqdm import tqdm
 
-from common import digits, training
-from common.data import bulk_loader, mnist_root
-from common.progress import History, Progress, concatenate
+from common import training
+from common.data import keep_in_memory, mnist_root
 
 # %% [markdown]
 # ## Softmax and cross-entropy · 多分类问题
 #
-# For $C$ classes the network outputs $C$ numbers per image, the **logits** $z$. **Softmax** turns
-# them into probabilities that add up to 1: $p_i = e^{z_i} / \sum_j e^{z_j}$. The loss is the
-# **cross-entropy**, the negative log-likelihood of the true class $y$: $\ell = -\log p_y$. It is 0
-# where the model gives the true class all the probability, and grows without limit as $p_y$ goes to
-# 0. `nn.CrossEntropyLoss` takes logits and does both steps at once, because a probability may be
-# too small for a float where its logarithm is not; the labels are **class indices** of type int64
-# (the notes' `LongTensor`).
+# With more than two classes the network gives a logit for each. Say they are 0.2, 0.1 and -0.1, and
+# the true class is number 0. `nn.CrossEntropyLoss` takes three steps from there to the loss:
+#
+#     z           e^z       softmax: p = e^z / 3.2314
+#      0.2   ──►  1.2214  ──►  0.3780   true class  ──►  -log 0.3780 = 0.9729
+#      0.1   ──►  1.1052  ──►  0.3420
+#     -0.1   ──►  0.9048  ──►  0.2800
+#                 3.2314       1.0000
+#
+# **Softmax** turns logits into probabilities: $e^z$ is positive, and divided by their sum the
+# numbers add up to 1. **Cross-entropy** is, as in chapter 4, the negative logarithm of the
+# probability of the true class, $\ell = -\log p_y$. Labels are class indices (int64, "long").
+
+# %%
+y = torch.LongTensor([0])  # today: torch.tensor([0])
+z = torch.Tensor([[0.2, 0.1, -0.1]])
+criterion = torch.nn.CrossEntropyLoss()
+loss = criterion(z, y)
+print(loss.item())
+
+# %% [markdown]
+# ## Both by hand
+#
+# In a batch, (N, C), each row is a sample. So softmax adds up along the rows, `dim=1`, and with
+# `keepdim=True` the sums have the shape (N, 1), so that broadcasting divides each row by its own
+# (chapter 1). Subtracting a row's largest logit first leaves the ratios as they are, and keeps
+# $e^z$ from overflowing; `logsumexp`, the logarithm of the sum of all $e^z$, does so, too. From row
+# 0 `log_p[torch.arange(N), y]` takes the column `y[0]`, from row 1 the column `y[1]`, and so on.
 
 
 # %%
-def softmax(z: torch.Tensor) -> torch.Tensor:
+def softmax(z):
     """Logits to probabilities, row by row: (N, C) -> (N, C)."""
-    z = z - z.max(dim=1, keepdim=True).values  # leaves the ratios as they are; exp can't overflow
+    z = z - z.max(dim=1, keepdim=True).values
     return z.exp() / z.exp().sum(dim=1, keepdim=True)
 
 
-def cross_entropy(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def cross_entropy(z, y):
     """The mean of -log p_y in nats, from logits (N, C) and class indices (N,): a scalar."""
     log_p = z - z.logsumexp(dim=1, keepdim=True)  # (N, C): log(e^z / sum) = z - log(sum)
     return -log_p[torch.arange(len(y)), y].mean()
 
 
-if MAIN:
-    chapter.section()
-    y = torch.tensor([0])
-    z = torch.tensor([[0.2, 0.1, -0.1]])
-    criterion = torch.nn.CrossEntropyLoss()
-    loss = criterion(z, y)
-    print(f"softmax(z) = {softmax(z)}")
-    print(f"cross_entropy(z, y):          {cross_entropy(z, y).item():.4f}")
-    print(f"nn.CrossEntropyLoss()(z, y):  {loss.item():.4f}")
+print(softmax(z), cross_entropy(z, y))
 
 # %% [markdown]
 # ## Transforms · transforms使用
 #
-# **MNIST** has 60,000 training images and 10,000 test images of 28 × 28 pixels. A transform is
+# **MNIST** has 60,000 training images and 10,000 test images of 28 × 28 pixels. A **transform** is
 # applied to each image as it is fetched. `ToTensor` turns an image of bytes into floats from 0 to 1
-# of shape (channel, height, width), and `Normalize` subtracts the mean and divides by the standard
-# deviation of MNIST's pixels, so that the inputs have mean 0 and standard deviation 1, a scale on
-# which training works well. `Compose` chains the two.
+# of shape (channel, height, width). `Normalize` standardizes them (chapter 5) with the mean and std
+# of the training images' pixels. `Compose` chains the two. (For new code torchvision recommends
+# `transforms.v2`, where `ToImage()` and `ToDtype(torch.float32, scale=True)` replace `ToTensor()`.)
 
 # %%
-transform = transforms.Compose(
-    [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))],
-)
+transform = transforms.Compose([
+    transforms.ToTensor(),
+    transforms.Normalize((0.1307,), (0.3081,)),
+])
+root = mnist_root()  # download=True fetches only what isn't there
+train_set = torchvision.datasets.MNIST(root=root, train=True, download=True, transform=transform)
+test_set = torchvision.datasets.MNIST(root=root, train=False, download=True, transform=transform)
 
-
-def load_mnist(root: Path) -> tuple[torchvision.datasets.MNIST, torchvision.datasets.MNIST]:
-    """The training set and the test set; an item is an image (1, 28, 28) and its label."""
-    # download=True fetches only what isn't there.
-    train_set = torchvision.datasets.MNIST(root, train=True, download=True, transform=transform)
-    test_set = torchvision.datasets.MNIST(root, train=False, download=True, transform=transform)
-    return train_set, test_set
-
-
-if MAIN:
-    chapter.section()
-    train_set, test_set = load_mnist(mnist_root())
-    pixels = train_set.data  # (60000, 28, 28) bytes
-    image, label = train_set[0]
-    print(f"bytes:       {tuple(pixels[0].shape)}, from {pixels[0].min()} to {pixels[0].max()}")
-    print(f"transformed: {tuple(image.shape)}, from {image.min():.4f} to {image.max():.4f}")
-    std, mean = torch.std_mean(pixels / 255)
-    print(f"all {len(pixels):,} training images, scaled to 0…1: mean {mean:.4f}, std {std:.4f}")
+image, label = train_set[0]
+print(image.shape, image.min(), image.max(), label)
+print(torch.std_mean(train_set.data / 255))  # std, mean: the numbers of Normalize
 
 # %% [markdown]
-# ## Fetching whole batches
+# ## The loader
 #
-# The notes' `DataLoader` fetches 64 images one by one. For each, `MNIST` wraps the pixels as a PIL
-# image, `ToTensor` copies them back into a tensor, and `Normalize` standardizes them, again in
-# every epoch. All this takes longer than the training. `transform_once` transforms all images
-# before training, and `bulk_loader`, from common/data.py, fetches a batch with one indexing
-# operation. Under the same seed both loaders give the same batch, bit for bit, and the second is
-# used from here on. Chapter 8 measures the difference.
-
+# A `DataLoader` fetches a batch image by image, and transforms each again in every epoch: that
+# takes two thirds of the time. But a dataset with a method `__getitems__` is asked for a whole
+# batch at once. `keep_in_memory`, from common/data.py, transforms all images and gives the dataset
+# this method; the batches stay the same, bit for bit. (You can do without it, and wait.)
 
 # %%
-def transform_once(dataset: torchvision.datasets.MNIST) -> TensorDataset:
-    """Every image transformed, for all epochs: images (N, 1, 28, 28) and labels (N,)."""
-    images = dataset.data.unsqueeze(1).float().div_(255)  # as ToTensor: (N, 1, 28, 28)
-    images.sub_(0.1307).div_(0.3081)  # as Normalize
-    if not torch.equal(images[0], dataset[0][0]):
-        raise cli.UserError("transform has been changed; change transform_once in the same way.")
-    return TensorDataset(images, dataset.targets)
-
-
-if MAIN:
-    chapter.section()
-    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
-    torch.manual_seed(args.seed)
-    inputs, labels = next(iter(train_loader))
-
-    train_set, test_set = transform_once(train_set), transform_once(test_set)
-    train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
-    test_loader = bulk_loader(test_set, batch_size=1000)
-    torch.manual_seed(args.seed)
-    same_inputs, same_labels = next(iter(train_loader))
-    print(f"a batch: inputs {tuple(inputs.shape)}, labels {tuple(labels.shape)}")
-    print(f"equal inputs: {torch.equal(inputs, same_inputs)}", end=", ")
-    print(f"equal labels: {torch.equal(labels, same_labels)}")
+keep_in_memory(train_set)
+keep_in_memory(test_set)
+train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
+test_loader = DataLoader(test_set, batch_size=1000)
+print(len(train_loader))  # batches
 
 # %% [markdown]
 # ## Flattening with view · view函数的使用
 #
-# A linear layer takes one row of features per sample, so each image is **flattened**: its 28 rows
-# of pixels are laid end to end, 784 features. `view` gives a tensor another shape without copying;
-# -1 stands for the size that is left, here the batch size. It is usually done in `forward`, so that
-# the model takes images as they are.
+# A linear layer takes a row of features per sample, so each image is **flattened**: its 28 rows of
+# pixels are laid end to end. `view` gives a tensor another shape without copying; -1 stands for the
+# size that is left, here the batch size.
 
 # %%
-if MAIN:
-    chapter.section()
-    print(f"{tuple(inputs.shape)}.view(-1, 28 * 28): {tuple(inputs.view(-1, 28 * 28).shape)}")
+data = next(iter(train_loader))  # the first batch
+inputs, labels = data
+model = torch.nn.Linear(28 * 28, 10)  # a single layer, to begin with
+y_pred = model(inputs.view(-1, 28 * 28))
+print(inputs.shape, inputs.view(-1, 28 * 28).shape, y_pred.shape)
 
 # %% [markdown]
 # ## The network · 神经网络模型构建
 #
-# Linear layers alone, however many, are one linear layer: $W_2 (W_1 x) = (W_2 W_1) x$. What stands
-# between them is an **activation function**, here **ReLU**, $\max(0, x)$, applied to every number.
-# It makes the network nonlinear, and its derivative is 1 wherever its input is positive, so
-# gradients pass unchanged. The sigmoid's derivative is at most 1/4: through many layers gradients
-# shrink to almost nothing, the problem of **vanishing gradients**. The last layer outputs the
-# logits; there is no softmax, because the criterion includes it.
+# Linear layers alone are one linear layer (chapter 5). Between them stands **ReLU**, $\max(0, x)$.
+# Its derivative is 1 for positive inputs, so gradients pass unchanged, and 0 for negative ones; the
+# sigmoid's is at most 1/4, and through many layers gradients would **vanish**. `forward` flattens,
+# so that the model takes images as they are. The criterion includes the softmax, so none follows
+# here.
 
 
 # %%
@@ -189,286 +154,187 @@ class MNISTModel(torch.nn.Module):
         self.relu4 = torch.nn.ReLU()
         self.linear5 = torch.nn.Linear(64, 10)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         """Images (N, 1, 28, 28) -> logits (N, 10)."""
         x = x.view(-1, 28 * 28)  # (N, 784)
-        x = self.relu1(self.linear1(x))
-        x = self.relu2(self.linear2(x))
-        x = self.relu3(self.linear3(x))
-        x = self.relu4(self.linear4(x))
-        return self.linear5(x)
+        x = self.linear1(x)
+        x = self.relu1(x)
+        x = self.linear2(x)
+        x = self.relu2(x)
+        x = self.linear3(x)
+        x = self.relu3(x)
+        x = self.linear4(x)
+        x = self.relu4(x)
+        x = self.linear5(x)
+        return x
 
 
-if MAIN:
-    chapter.section()
-    torch.manual_seed(args.seed)
-    model = MNISTModel()
-    for name, parameter in model.named_parameters():
-        print(f"{name:14} {tuple(parameter.shape)}")
-    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+model = MNISTModel()
+print(model)
+print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
 
 # %% [markdown]
 # ## Loss, optimizer and momentum · 优化器与评估
 #
-# The optimizer is SGD with **momentum**. It keeps a velocity for every parameter, a decaying sum of
-# past gradients: $v = \mu v + g$, then $w = w - lr \cdot v$, here with $\mu = 0.5$. Where gradients
-# keep their direction, steps grow up to $1 / (1 - \mu) = 2$ times as long; where they alternate in
-# sign, steps shrink, down to $1 / (1 + \mu) = 2/3$. An untrained network gives every class about
-# the same probability, so its loss is close to $\log 10 = 2.3026$, that of a uniform guess.
+# An untrained network gives every class about the same probability: a loss near $\log 10 = 2.3026$.
+# The optimizer is SGD with **momentum**. It steps along a **velocity**, for every parameter a sum
+# of past gradients in which each older one counts half as much. Gradients that keep their direction
+# make the steps almost twice as long, as below; those that change their sign partly cancel out.
 
 # %%
-if MAIN:
-    chapter.section()
-    criterion = torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.5)
-    print(f"loss of the untrained network on a batch: {criterion(model(inputs), labels):.4f}")
+criterion = torch.nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.5)
+print(criterion(model(inputs), labels))
 
-    weight = torch.zeros(1, requires_grad=True)
-    sgd = torch.optim.SGD([weight], lr=1, momentum=0.5)
-    steps = []
-    for _ in range(5):
-        before = weight.item()
-        weight.grad = torch.ones(1)
-        sgd.step()
-        steps.append(before - weight.item())
-    print(f"steps for the gradient 1, five times: {steps}")
+weight, velocity, lr, momentum, gradient = 1.0, 0.0, 0.01, 0.5, 1.0
+for step in range(5):
+    velocity = momentum * velocity + gradient
+    weight = weight - lr * velocity
+    print("velocity", velocity, "weight", weight)
 
 # %% [markdown]
 # ## Training · 训练过程
 #
-# An epoch goes through all mini-batches; each is one **iteration**: forward pass, loss,
-# backpropagation, update. `model.train()` switches layers such as Dropout to training mode (this
-# network has none; it is good practice all the same). The loss that is recorded is the mean over
-# the epoch, not that of its last batch. It is added up as a tensor, because reading a number from a
-# GPU makes Python wait for the GPU, and detached, because otherwise the graph of every batch would
-# stay in memory. A first check of any new network: it must be able to **overfit** a single batch,
-# that is, to learn it by heart.
+# Chapter 6's two loops, in a function. The mean loss of an epoch says more than that of its last
+# batch. `tqdm` draws a progress bar on a terminal. Ctrl-C raises `KeyboardInterrupt`; caught here,
+# it ends the training, and what was learned so far is kept. `model.train()` switches layers such as
+# Dropout to training mode (this network has none), and `device` is for the GPU, below.
 
 
 # %%
-def train(
-    model: torch.nn.Module,
-    criterion: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train_loader: Iterable,
-    device: torch.device,
-    epochs: int,
-    measure: Callable[[], dict[str, float]] = dict,
-) -> History:
-    """Mini-batch SGD. Returns each epoch's mean loss, and what `measure` returns after it."""
-    with Progress(epochs, len(train_loader)) as progress:
-        for epoch in progress.epochs():
-            model.train()
-            loss_sum, samples = torch.zeros((), device=device), 0
-            for i, data in enumerate(progress.batches(train_loader)):
+def train(model, criterion, optimizer, train_loader, device, epochs):
+    """Mini-batch SGD. Returns the mean loss of each epoch."""
+    model.train()
+    losses = []
+    bar = tqdm(total=epochs * len(train_loader), unit=" batches", leave=False, disable=None)
+    try:
+        for epoch in range(epochs):
+            loss_sum = 0
+            for i, data in enumerate(train_loader):
                 inputs, labels = data
                 inputs, labels = inputs.to(device), labels.to(device)
                 y_pred = model(inputs)  # (B, 10)
-                loss = criterion(y_pred, labels)  # the mean over the batch
+                loss = criterion(y_pred, labels)
 
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                loss_sum += loss.item()
+                bar.update()
+            losses.append(loss_sum / len(train_loader))  # batches count alike, the last one, too
+            print(f"Epoch {epoch + 1}/{epochs}, Loss: {losses[-1]:.4f}")
+    except KeyboardInterrupt:
+        print("Stopped. What was learned so far is kept.")
+    bar.close()
+    return losses
 
-                loss_sum += loss.detach() * len(labels)  # the last batch may be smaller
-                samples += len(labels)
-                progress.show(loss_sum, samples)
-            progress.end_epoch(loss=loss_sum.item() / samples, **measure())
-    return progress.history
-
-
-if MAIN:
-    chapter.section()
-    overfitted = copy.deepcopy(model)
-    sgd = torch.optim.SGD(overfitted.parameters(), lr=0.1, momentum=0.5)
-    cpu = torch.device("cpu")
-    train(overfitted, criterion, sgd, [(inputs, labels)], cpu, epochs=60)
 
 # %% [markdown]
 # ## Testing · 测试过程
 #
-# **Accuracy** is the share of images whose highest logit is that of the true class; `argmax` finds
-# it, and no softmax is needed, for it keeps the order. It is measured on the **test set**, images
-# that training has never used, since what counts is **generalization**: how well the network does
-# on new images. `torch.no_grad()` is a context manager in which no graph is built, which saves time
-# and memory; `model.eval()` is the counterpart of `model.train()`.
+# The predicted class is the one with the highest logit; no softmax is needed, for it keeps the
+# order. In the block of `with torch.no_grad():`, a **context manager**, no graph is built, which
+# saves time and memory. `model.eval()` is the counterpart of `model.train()`. The untrained network
+# guesses: about one image in ten is right.
 
 
 # %%
-def test(model: torch.nn.Module, test_loader: Iterable, device: torch.device) -> float:
-    """The accuracy on the loader's images, from 0 to 1."""
+def test(model, test_loader, device):
+    """Print and return the accuracy on the loader's images, from 0 to 1."""
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct = 0
     total = 0
     with torch.no_grad():
         for i, data in enumerate(test_loader):
             inputs, labels = data
             inputs, labels = inputs.to(device), labels.to(device)
-            y_pred = model(inputs)
-            predicted = torch.argmax(y_pred, dim=1)  # (B,), as _, predicted = torch.max(…, dim=1)
-            correct += (predicted == labels).sum()
+            y_pred = model(inputs)  # (B, 10)
+            predicted = torch.argmax(y_pred, dim=1)  # (B,)
+            # _, predicted = torch.max(y_pred.data, dim=1)  # the same: maximum, and where it is
+            correct += (predicted == labels).sum().item()
             total += labels.size(0)
-    return correct.item() / total
+    print(f"Accuracy: {correct / total:.4f}")
+    return correct / total
 
 
-if MAIN:
-    chapter.section()
-    print(f"accuracy of the untrained network:        {test(model, test_loader, cpu):.4f}")
-    print(f"of the one that has overfitted one batch: {test(overfitted, test_loader, cpu):.4f}")
+test(model, test_loader, "cpu")
 
 # %% [markdown]
 # ## The GPU · cuda的使用
 #
-# A model and its inputs must be on the same **device**. `model.to(device)` moves the parameters,
-# and `inputs.to(device)` in `train` and `test` copies each batch. MNIST is small, so `to_device`
-# moves it as a whole, once, and those lines then find nothing to do. The notes ask for `'cuda'`;
-# `torch.accelerator` finds CUDA, Apple's MPS and others (`--device` chooses one by name).
-
+# A model and its inputs must be on the same **device**. The notes' line finds NVIDIA's GPUs (CUDA).
+# `torch.accelerator` finds Apple's (MPS) and others as well; `args.device` is its choice, or what
+# `--device` says. `model.to(device)` moves the parameters in place, but `inputs.to(device)` returns
+# a copy, which must be assigned. Forget one of them, and there is a **device error**: "Expected all
+# tensors to be on the same device", or as below, where "meta" stands in for a GPU.
 
 # %%
-def to_device(dataset: TensorDataset, device: torch.device) -> TensorDataset:
-    """The dataset with its tensors on the device."""
-    return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))
-
-
-if MAIN:
-    chapter.section()
-    device = args.device
-    model = model.to(device)
-    train_set, test_set = to_device(train_set, device), to_device(test_set, device)
-    train_loader = bulk_loader(train_set, args.batch_size, shuffle=True)
-    test_loader = bulk_loader(test_set, batch_size=1000)
-    print(f"model on {next(model.parameters()).device}, images on {train_set.tensors[0].device}")
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # the notes' way
+device = args.device
+print(f"Using device: {device}")
+model.to(device)
+try:
+    model(inputs.to("meta"))
+except RuntimeError as error:
+    print(error)
 
 # %% [markdown]
 # ## Train and test
 #
-# Now all parts together: train, and test after each epoch. The **checkpoint** holds the parameters,
-# the optimizer's velocities, the history and the state of the random numbers, so that `--resume`
-# continues as if training had never stopped.
+# Now all parts together. `torch.save` writes `model.state_dict()`, every parameter by its name, to
+# a file, a **checkpoint**. `--resume` needs more, the velocities and the state of the random
+# numbers; after whole epochs it continues as if training had never stopped. The accuracy on the
+# training set, printed first, is the higher one: the first sign of overfitting (chapter 5).
 
 # %%
-if MAIN:
-    chapter.section()
-    checkpoint = args.output_dir / "07_mnist_mlp.pt"
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.5)
-    history, measure = {}, lambda: {"accuracy": test(model, test_loader, device)}
-    torch.manual_seed(args.seed)  # of the shuffling
-    if args.resume:
-        history = training.load_checkpoint(checkpoint, model, optimizer)
-        optimizer.param_groups[0]["lr"] = args.lr  # not the checkpoint's
-        print(f"epochs trained so far: {history['epoch'][-1]:.4g}")
-    new = train(model, criterion, optimizer, train_loader, device, args.epochs, measure)
-    history = concatenate(history, new)
-    training.save_checkpoint(checkpoint, history, model, optimizer)
-    print(f"Checkpoint: {cli.display_path(checkpoint)}")
+losses = []
+if args.resume:
+    losses = training.load_checkpoint(args.output_dir / "07_resume.pt", model, optimizer)
+losses += train(model, criterion, optimizer, train_loader, device, args.epochs)
+training.save_checkpoint(args.output_dir / "07_resume.pt", losses, model, optimizer)
+torch.save(model.state_dict(), args.output_dir / "07_mnist_mlp.pt")
+test(model, train_loader, device)
+accuracy = test(model, test_loader, device)
 
 # %% [markdown]
-# ## Overfitting
+# ## Load it again
 #
-# The accuracy on the training set is higher than on the test set: the network has learned some of
-# the training images by heart. This gap is the sign of **overfitting**. It is harmful where the
-# test accuracy falls while the training accuracy still rises. Here the test accuracy doesn't fall:
-# with `--epochs 50` the training accuracy becomes 1.0000, and the test accuracy stays near 0.98.
-
-# %%
-if MAIN:
-    chapter.section()
-    print(f"training accuracy: {test(model, bulk_loader(train_set, 1000), device):.4f}")
-    print(f"test accuracy:     {test(model, test_loader, device):.4f}")
-
-# %% [markdown]
-# ## Your own digits
-#
-# A network expects inputs like those that it was trained on. `digits.read`, from common/digits.py,
-# brings a photo or a drawing into MNIST's form (light on dark, scaled to 20 × 20 pixels, centred by
-# mass in 28 × 28), and `transform` does the rest. The probability that softmax gives is no
-# guarantee. A model is **calibrated** if, of the images to which it gives a probability of 90 %,
-# it classifies 90 % correctly; its mistakes then number about $\sum_i (1 - p_i)$, with $p_i$ the
-# probability of the class predicted for image $i$. Training doesn't ensure that: this network
-# becomes **overconfident** as training goes on, and makes more mistakes than this sum.
+# To use the network another day, make a new one and fill it with the saved parameters.
+# `map_location` brings them to this computer's device, and `weights_only=True` loads numbers only,
+# so that the file can't run code of its own. The first test image is a 7, and predicted as one.
 
 
 # %%
-def predict(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The probability of each digit: transformed images (N, 1, 28, 28) -> (N, 10)."""
-    model.eval()
-    with torch.no_grad():
-        return softmax(model(images))
+def load_model(path, device):
+    """The network with the parameters that torch.save has written to a file."""
+    model = MNISTModel().to(device)
+    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    return model
 
 
-def predict_files(args: argparse.Namespace) -> torch.Tensor:
-    """Print which digit each image file of --predict shows; returns the probabilities (N, 10)."""
-    model = MNISTModel().to(args.device)
-    checkpoint = args.output_dir / "07_mnist_mlp.pt"
-    history = training.load_checkpoint(checkpoint, model)
-    epochs, accuracy = history["epoch"][-1], history["accuracy"][-1]
-    print(f"{cli.display_path(checkpoint)}: epochs {epochs:.4g}, test accuracy {accuracy:.4f}")
-    paths = cli.expand(args.predict)
-    images = torch.stack([transform(digits.read(path)) for path in paths])  # (N, 1, 28, 28)
-    probabilities = predict(model, images.to(args.device)).cpu()
-    for path, p in zip(paths, probabilities, strict=True):
-        first, second = p.argsort(descending=True)[:2].tolist()
-        print(f"{path}: {first} ({p[first]:.1%}; next {second}, {p[second]:.1%})")
-    return probabilities
-
-
-if MAIN:
-    chapter.section()
-    images, labels = test_set.tensors[0], test_set.tensors[1].cpu()
-    probabilities = predict(model, images).cpu()  # (10000, 10)
-    confidence, predicted = probabilities.max(dim=1)  # (10000,), (10000,)
-    wrong = predicted != labels
-    print(f"the first test image: a {labels[0]}, predicted {predicted[0]} ({confidence[0]:.1%})")
-    print(f"mistakes to be expected from the probabilities: {(1 - confidence).sum():.0f}")
-    print(f"mistakes made:                                  {wrong.sum()}")
+loaded = load_model(args.output_dir / "07_mnist_mlp.pt", device)
+inputs, labels = next(iter(test_loader))
+inputs, labels = inputs.to(device), labels.to(device)
+p = softmax(loaded(inputs)).detach().cpu()  # (1000, 10)
+print(p[0].argmax(), labels[0])
 
 # %% [markdown]
 # ## Results
 #
-# On the left, loss and accuracy over the epochs; on the right, the **confusion matrix**: how often
-# each digit (row) was predicted as each digit (column), with the mistakes coloured. Below, ten
-# digits of the test set, and the ten mistakes that were given the highest probability.
+# On the left the loss of each epoch, on the right ten test images, with the digit that the network
+# sees in each and the probability that it gives. `own_digits.py` lets it read yours.
 
 # %% tags=["hide-input"]
-if MAIN:
-    chapter.section()
-    fig = plotting.figure(10, 8.5, args.show)
-    curves_and_matrix, rows = fig.subfigures(2, 1, height_ratios=[5, 3.5])
-    curves, matrix = curves_and_matrix.subfigures(1, 2)
-
-    loss_axes, accuracy_axes = curves.subplots(2, 1, sharex=True)
-    loss_axes.plot(history["epoch"], history["loss"], "o-", color=plotting.BLUE)
-    loss_axes.set(title="Training loss", ylabel="cross-entropy (nats)", ylim=(0, None))
-    accuracy_axes.plot(history["epoch"], history["accuracy"], "o-", color=plotting.GREEN)
-    accuracy_axes.set(title="Accuracy on the test set", ylabel="test accuracy", xlabel="epoch")
-
-    counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
-    mistakes = counts * (1 - torch.eye(10))
-    axes = matrix.subplots()
-    axes.imshow(mistakes.numpy(), cmap="Oranges", vmax=max(1, 1.3 * mistakes.max()))
-    for true, other in counts.nonzero().tolist():
-        style = {"color": plotting.GREY if true == other else "black", "fontsize": 8}
-        axes.text(other, true, counts[true, other].item(), ha="center", va="center", **style)
-    axes.set(xticks=range(10), yticks=range(10), xlabel="predicted digit", ylabel="true digit")
-    axes.set_title(f"{wrong.sum()} of {len(labels):,} test images are misclassified")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-
-    worst = wrong.nonzero().flatten()
-    worst = worst[confidence[worst].argsort(descending=True)][:10]
-    for row, which, title in [
-        (0, torch.arange(10), "The first ten test images: true → predicted"),
-        (1, worst, "The mistakes with the highest probability: true → predicted"),
-    ]:
-        captions = [f"{labels[i]} → {predicted[i]}\n{confidence[i]:.1%}" for i in which]
-        colors = [plotting.RED if wrong[i] else "black" for i in which]
-        bitmaps = images[which, 0].cpu().numpy()
-        plotting.image_row(rows.subfigures(2, 1)[row], bitmaps, captions, colors, title)
-    plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
+fig = plotting.figure(10, 3.6, args.show)
+left, right = fig.subfigures(1, 2, width_ratios=[2, 3])
+axes = left.subplots()
+axes.plot(range(1, len(losses) + 1), losses, "o-", color=plotting.BLUE)
+axes.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+for image, row, axes in zip(inputs[:, 0].cpu(), p, right.subplots(2, 5).flat, strict=False):
+    axes.imshow(image, cmap="gray_r")
+    axes.set_axis_off()
+    axes.set_title(f"{row.argmax()} ({row.max():.1%})", fontsize=9, loc="center")
+plotting.finish(fig, args.output_dir / "07_mnist_mlp.png", args.show)
 
 # %%
-if MAIN:
-    print(f"Accuracy: {test(model, test_loader, device):.4f}")
-    chapter.end()
+print(f"Accuracy: {accuracy:.4f}")

@@ -53,50 +53,52 @@ SIZES = {
     "large": Config(12, 12, 768, 512, batch_size=16, max_iters=10000, lr=0.002, dropout=0.2),
 }
 
-MAIN = __name__ == "__main__"
-if MAIN:
-    parser = cli.parser(__doc__, device=True)
-    what = "train on these files (default: excerpts of Python's reference documentation)"
-    parser.add_argument("--text", nargs="+", type=Path, default=[], metavar="FILE", help=what)
-    unset = {"default": argparse.SUPPRESS}  # left to the size or the checkpoint
-    what = "of the model and its training (default: small)"
-    parser.add_argument("--size", choices=SIZES, help=what, **unset)
-    for flag, name, kind, what in [
-        ("--iterations", "max_iters", cli.positive_int, "updates in all, earlier ones included"),
-        ("--batch-size", "batch_size", cli.positive_int, "windows of text per update"),
-        ("--lr", "lr", cli.positive_float, "highest learning rate"),
-    ]:
-        what += " (default: the size's)"
-        parser.add_argument(flag, dest=name, metavar="N", type=kind, help=what, **unset)
-    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
-    job = parser.add_mutually_exclusive_group()
-    what = "continue training from the checkpoint"
-    job.add_argument("--resume", action="store_true", help=what)
-    job.add_argument("--prompt", metavar="TEXT", help="only continue this text")
-    what = "characters to generate"
-    parser.add_argument("--length", type=cli.positive_int, default=500, help=what)
-    what = "below 1 more cautious, above 1 more random"
-    parser.add_argument("--temperature", type=cli.positive_float, default=0.8, help=what)
-    what = "sample from the K most probable characters only"
-    parser.add_argument("--top-k", type=cli.positive_int, metavar="K", help=what)
-    args = chapter.begin(parser, only={"prompt": "continue_prompt"})
+parser = cli.parser(__doc__, device="auto")
+what = "train on these files (default: excerpts of Python's reference documentation)"
+parser.add_argument("--text", nargs="+", type=Path, default=[], metavar="FILE", help=what)
+unset = {"default": argparse.SUPPRESS}  # left to the size or the checkpoint
+what = "of the model and its training (default: small)"
+parser.add_argument("--size", choices=SIZES, help=what, **unset)
+for flag, name, kind, what in [
+    ("--iterations", "max_iters", cli.positive_int, "updates in all, earlier ones included"),
+    ("--batch-size", "batch_size", cli.positive_int, "windows of text per update"),
+    ("--lr", "lr", cli.positive_float, "highest learning rate"),
+]:
+    what += " (default: the size's)"
+    parser.add_argument(flag, dest=name, metavar="N", type=kind, help=what, **unset)
+parser.add_argument("--compile", action="store_true", help="train with torch.compile")
+job = parser.add_mutually_exclusive_group()
+what = "continue training from the checkpoint"
+job.add_argument("--resume", action="store_true", help=what)
+job.add_argument("--prompt", metavar="TEXT", help="only continue this text")
+what = "characters to generate (default: %(default)s)"
+parser.add_argument("--length", type=cli.positive_int, default=500, help=what)
+what = "below 1 more cautious, above 1 more random (default: %(default)s)"
+parser.add_argument("--temperature", type=cli.positive_float, default=0.8, help=what)
+what = "sample from the K most probable characters only"
+parser.add_argument("--top-k", type=cli.positive_int, metavar="K", help=what)
+args = chapter.begin(parser, only={"prompt": "continue_prompt"})
 
 # %%
+import contextlib
+import functools
 import math
 import os
+import signal
 import textwrap
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
 from common import training
-from common.data import read_texts
-from common.progress import History, Progress
+from common.data import read_text
 
 # %% [markdown]
 # ## Tokens
@@ -132,14 +134,13 @@ def decode(ids: torch.Tensor, vocabulary: str) -> str:
     return "".join(vocabulary[index] for index in ids.tolist())
 
 
-if MAIN:
-    chapter.section()
-    paths = cli.expand(args.text)
-    text = read_texts(paths) if paths else "\n".join(topics.values())
-    vocabulary = make_vocabulary(text)
-    ids = encode(text, vocabulary)
-    print(f"{len(text):,} characters, a vocabulary of {len(vocabulary)}")
-    print(f"{text[:12]!r} becomes {ids[:12].tolist()}")
+paths = cli.expand(args.text)
+texts = [read_text(path, "text in UTF-8") for path in paths] or topics.values()
+text = "\n".join(texts)
+vocabulary = make_vocabulary(text)
+ids = encode(text, vocabulary)
+print(f"{len(text):,} characters, a vocabulary of {len(vocabulary)}")
+print(f"{text[:12]!r} becomes {ids[:12].tolist()}")
 
 # %% [markdown]
 # ## Training set and validation set
@@ -188,29 +189,27 @@ def read_config(path: Path) -> tuple[str, Config]:
         ) from None
 
 
-if MAIN:
-    chapter.section()
-    checkpoint = args.output_dir / "09_small_llm.pt"
-    config = SIZES[getattr(args, "size", "small")]
-    if args.resume:
-        if "size" in args:
-            raise cli.UserError("--resume keeps the checkpoint's --size: leave it out.")
-        saved_vocabulary, config = read_config(checkpoint)
-        if saved_vocabulary != vocabulary:
-            raise cli.UserError(
-                f"{checkpoint} was trained on a text with other characters. "
-                "Give the same --text again, or train anew, without --resume."
-            )
-    chosen = {name: vars(args)[name] for name in ("max_iters", "batch_size", "lr") if name in args}
-    config = dataclasses.replace(config, **chosen)
-    train_text, val_text = split(text, config.block_size)
-    val_text = val_text[:100_000]  # of a long text, more would take longer and tell the same
-    train_ids = ids[: len(train_text)].to(args.device)
-    val_ids = ids[len(train_text) :][: len(val_text)].to(args.device)
-    unseen = unseen_windows(train_text, val_text, config.block_size)
-    every = torch.arange(0, len(val_ids) - config.block_size, config.block_size)
-    print(f"training set {len(train_ids):,} tokens, validation set {len(every)} windows")
-    print(f"{len(every) - len(unseen)} of them also occur in the training set: left out")
+checkpoint = args.output_dir / "09_small_llm.pt"
+config = SIZES[getattr(args, "size", "small")]
+if args.resume:
+    if "size" in args:
+        raise cli.UserError("--resume keeps the checkpoint's --size: leave it out.")
+    saved_vocabulary, config = read_config(checkpoint)
+    if saved_vocabulary != vocabulary:
+        raise cli.UserError(
+            f"{checkpoint} was trained on a text with other characters. "
+            "Give the same --text again, or train anew, without --resume."
+        )
+chosen = {name: vars(args)[name] for name in ("max_iters", "batch_size", "lr") if name in args}
+config = dataclasses.replace(config, **chosen)
+train_text, val_text = split(text, config.block_size)
+val_text = val_text[:100_000]  # of a long text, more would take longer and tell the same
+train_ids = ids[: len(train_text)].to(args.device)
+val_ids = ids[len(train_text) :][: len(val_text)].to(args.device)
+unseen = unseen_windows(train_text, val_text, config.block_size)
+every = torch.arange(0, len(val_ids) - config.block_size, config.block_size)
+print(f"training set {len(train_ids):,} tokens, validation set {len(every)} windows")
+print(f"{len(every) - len(unseen)} of them also occur in the training set: left out")
 
 # %% [markdown]
 # ## Batches
@@ -238,11 +237,9 @@ def get_batch(
     return windows(ids, starts[rank::processes], config.block_size)
 
 
-if MAIN:
-    chapter.section()
-    x, y = windows(train_ids, torch.tensor([0]), 8)
-    print(f"x = {decode(x[0], vocabulary)!r}")
-    print(f"y = {decode(y[0], vocabulary)!r}")
+x, y = windows(train_ids, torch.tensor([0]), 8)
+print(f"x = {decode(x[0], vocabulary)!r}")
+print(f"y = {decode(y[0], vocabulary)!r}")
 
 # %% [markdown]
 # ## Cross-entropy, perplexity and the uniform guess
@@ -273,10 +270,8 @@ def evaluate(
     return torch.stack(losses).sum().item() / len(starts)
 
 
-if MAIN:
-    chapter.section()
-    uniform = math.log(len(vocabulary))
-    print(f"uniform guess: loss ln {len(vocabulary)} = {uniform:.4f}, perplexity {len(vocabulary)}")
+uniform = math.log(len(vocabulary))
+print(f"uniform guess: loss ln {len(vocabulary)} = {uniform:.4f}, perplexity {len(vocabulary)}")
 
 # %% [markdown]
 # ## The baseline: a bigram model
@@ -303,11 +298,9 @@ class Bigram(torch.nn.Module):
         return self.table[x]
 
 
-if MAIN:
-    chapter.section()
-    bigram = Bigram(train_ids[:10_000_000].cpu(), len(vocabulary))  # enough for a table
-    bigram_loss = evaluate(bigram, val_ids.cpu(), unseen, config.block_size)
-    print(f"bigram: val loss {bigram_loss:.4f}, perplexity {math.exp(bigram_loss):.2f}")
+bigram = Bigram(train_ids[:10_000_000].cpu(), len(vocabulary))  # enough for a table
+bigram_loss = evaluate(bigram, val_ids.cpu(), unseen, config.block_size)
+print(f"bigram: val loss {bigram_loss:.4f}, perplexity {math.exp(bigram_loss):.2f}")
 
 # %% [markdown]
 # ## Generating text
@@ -351,10 +344,8 @@ def indented(text: str) -> str:
     return textwrap.indent(text, "   | ", lambda line: True)
 
 
-if MAIN:
-    chapter.section()
-    sample = generate(bigram, ids[:1], 150, config.block_size, seed=args.seed)
-    print(f"the bigram model generates\n{indented(decode(sample, vocabulary))}")
+sample = generate(bigram, ids[:1], 150, config.block_size, seed=args.seed)
+print(f"the bigram model generates\n{indented(decode(sample, vocabulary))}")
 
 # %% [markdown]
 # ## Self-attention
@@ -385,16 +376,14 @@ def attention(
     return weights @ v, weights
 
 
-if MAIN:
-    chapter.section()
-    generator = torch.Generator().manual_seed(args.seed)
-    q, k, v = torch.randn(3, 4, 8, generator=generator)
-    y, weights = attention(q, k, v)
-    print(f"weights (row t: how much position t takes from each):\n{weights}")
-    torchs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
-    print(f"largest difference from scaled_dot_product_attention: {(y - torchs).abs().max():.0e}")
-    a, b = torch.randn(2, 10_000, 256, generator=generator)
-    print(f"std of a dot product of 256 numbers: {(a * b).sum(dim=1).std():.1f}; sqrt(256) = 16")
+generator = torch.Generator().manual_seed(args.seed)
+q, k, v = torch.randn(3, 4, 8, generator=generator)
+y, weights = attention(q, k, v)
+print(f"weights (row t: how much position t takes from each):\n{weights}")
+torchs = F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+print(f"largest difference from scaled_dot_product_attention: {(y - torchs).abs().max():.0e}")
+a, b = torch.randn(2, 10_000, 256, generator=generator)
+print(f"std of a dot product of 256 numbers: {(a * b).sum(dim=1).std():.1f}; sqrt(256) = 16")
 
 # %% [markdown]
 # ## Rotary position embeddings
@@ -421,17 +410,15 @@ def rotate(x: torch.Tensor, start: int = 0, base: float = 100.0) -> torch.Tensor
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
-if MAIN:
-    chapter.section()
-    order = [2, 0, 1, 3]  # the first three in another order
-    same = torch.allclose(attention(q, k[order], v[order])[0][3], y[3])
-    print(f"another order of the first three, the same output at the last: {same}")
-    y = attention(rotate(q), rotate(k), v)[0]
-    same = torch.allclose(attention(rotate(q), rotate(k[order]), v[order])[0][3], y[3])
-    print(f"the same with rotated queries and keys: {same}")
-    for t, s in [(5, 2), (105, 102), (5, 3)]:
-        product = (rotate(q[:1], start=t) * rotate(k[:1], start=s)).sum()
-        print(f"a query at {t:3} times a key at {s:3}: {product:.4f}")
+order = [2, 0, 1, 3]  # the first three in another order
+same = torch.allclose(attention(q, k[order], v[order])[0][3], y[3])
+print(f"another order of the first three, the same output at the last: {same}")
+y = attention(rotate(q), rotate(k), v)[0]
+same = torch.allclose(attention(rotate(q), rotate(k[order]), v[order])[0][3], y[3])
+print(f"the same with rotated queries and keys: {same}")
+for t, s in [(5, 2), (105, 102), (5, 3)]:
+    product = (rotate(q[:1], start=t) * rotate(k[:1], start=s)).sum()
+    print(f"a query at {t:3} times a key at {s:3}: {product:.4f}")
 
 # %% [markdown]
 # ## Several heads
@@ -480,12 +467,10 @@ class CausalSelfAttention(torch.nn.Module):
         return self.c_proj(y.transpose(1, 2).flatten(2))  # the heads side by side again
 
 
-if MAIN:
-    chapter.section()
-    x = torch.randn(2, 5, config.n_embd, generator=generator)
-    q, k, v = CausalSelfAttention(config).heads(x)
-    print(f"x {tuple(x.shape)}: queries, keys, values {tuple(q.shape)} each")
-    print(f"mean square of a normalized query: {q[0, 0, 0].square().mean():.2f}")
+x = torch.randn(2, 5, config.n_embd, generator=generator)
+q, k, v = CausalSelfAttention(config).heads(x)
+print(f"x {tuple(x.shape)}: queries, keys, values {tuple(q.shape)} each")
+print(f"mean square of a normalized query: {q[0, 0, 0].square().mean():.2f}")
 
 # %% [markdown]
 # ## The GPT
@@ -555,15 +540,13 @@ class GPT(torch.nn.Module):
         return self.head(self.norm(x))
 
 
-if MAIN:
-    chapter.section()
-    torch.manual_seed(args.seed)
-    model = GPT(len(vocabulary), config).to(args.device)
-    print(", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items()))
-    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
-    if not args.resume:
-        start_loss = evaluate(model, val_ids, unseen, config.block_size)
-        print(f"untrained: val loss {start_loss:.4f}; a uniform guess has {uniform:.4f}")
+torch.manual_seed(args.seed)
+model = GPT(len(vocabulary), config).to(args.device)
+print(", ".join(f"{name} {value}" for name, value in dataclasses.asdict(config).items()))
+print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+if not args.resume:
+    start_loss = evaluate(model, val_ids, unseen, config.block_size)
+    print(f"untrained: val loss {start_loss:.4f}; a uniform guess has {uniform:.4f}")
 
 # %% [markdown]
 # ## Optimizers: Muon and Adam
@@ -625,13 +608,11 @@ def make_optimizers(model: GPT, lr: float) -> list[torch.optim.Optimizer]:
     return [Muon(groups, lr), torch.optim.Adam(others, lr=2.5 * lr, betas=(0.9, 0.99))]
 
 
-if MAIN:
-    chapter.section()
-    optimizers = make_optimizers(model, config.lr)
-    gradient = torch.randn(1, 4, 8, generator=generator)
-    for name, matrix in [("gradient", gradient), ("orthogonalized", orthogonalize(gradient))]:
-        values = torch.linalg.svdvals(matrix[0])
-        print(f"singular values, {name}: {', '.join(f'{value:.2f}' for value in values)}")
+optimizers = make_optimizers(model, config.lr)
+gradient = torch.randn(1, 4, 8, generator=generator)
+for name, matrix in [("gradient", gradient), ("orthogonalized", orthogonalize(gradient))]:
+    values = torch.linalg.svdvals(matrix[0])
+    print(f"singular values, {name}: {', '.join(f'{value:.2f}' for value in values)}")
 
 # %% [markdown]
 # ## Training
@@ -640,43 +621,70 @@ if MAIN:
 # is evaluated about ten times; the training loss beside it is the mean since the previous
 # evaluation, so while the loss falls fast it is the higher of the two. **Gradient clipping** scales
 # the gradient down where its norm exceeds 1, so that a single unusual batch doesn't dominate the
-# running means. On CUDA the forward pass uses mixed precision (bfloat16). Started by torchrun,
-# several processes train together: each computes the gradients of its share of every batch,
-# `DistributedDataParallel` averages them, and where one gets Ctrl-C, all stop after the same
-# iteration.
+# running means. On CUDA the forward pass uses mixed precision (bfloat16). Ctrl-C is only noted, and
+# training stops after the current iteration, so that `--resume` continues as if it had never
+# stopped. Started by torchrun, several processes train together: each computes the gradients of its
+# share of every batch, `DistributedDataParallel` averages them, and where one gets Ctrl-C, all stop
+# after the same iteration.
 
 
 # %%
+@contextlib.contextmanager
+def ctrl_c_noted() -> Iterator[list[int]]:
+    """In its block the first Ctrl-C only enters the list that it gives; a second stops at once."""
+    noted = []
+    if threading.current_thread() is not threading.main_thread():  # no other can handle signals
+        yield noted
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        noted.append(number)
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def train(
     model: torch.nn.Module,
     optimizers: list[torch.optim.Optimizer],
     train_ids: torch.Tensor,
     config: Config,
-    measure: Callable[[], dict[str, float]],
+    measure: Callable[[], float] | None = None,
     first: int = 0,
     rank: int = 0,
     processes: int = 1,
-) -> History:
-    """Train from iteration `first` on, and call `measure` about ten times, and at the end.
+) -> dict[str, list]:
+    """Train from iteration `first` on, up to the last one, or to the one in which Ctrl-C comes.
 
-    The history holds what it returns, and the mean loss of the batches since the last call.
+    About ten times, and at the end, the history gets the number of iterations, the mean loss of the
+    batches since the last time, and the validation loss that `measure` returns, if there is one.
     """
     kind = train_ids.device.type
     fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     bf16 = torch.autocast(kind, torch.bfloat16, enabled=fast)
     every = max(1, config.max_iters // 10)
-    loss_sum, batches = torch.zeros((), device=train_ids.device), 0
-    with Progress(config.max_iters, 1, unit="iteration", done=first) as progress:
-        for i in progress.batches(range(first, config.max_iters)):
-            if i % every == 0 and i > first:
-                progress.end_epoch(loss=loss_sum.item() / batches, **measure())
-                loss_sum, batches = torch.zeros_like(loss_sum), 0
+    history = {"iteration": [], "loss": [], "val loss": []}
+    losses = []  # since the last report
+    iterations = tqdm(
+        range(first, config.max_iters),
+        initial=first,
+        total=config.max_iters,
+        unit=" iterations",
+        leave=False,
+        disable=rank > 0 or None,  # None: where there is no terminal
+    )
+    with ctrl_c_noted() as noted:
+        for i in iterations:
             x, y = get_batch(train_ids, config, rank, processes)
             model.train()
             with bf16:
                 loss = cross_entropy(model(x), y)
-            loss_sum += loss.detach()
-            batches += 1
+            losses.append(loss.detach())
 
             model.zero_grad()
             loss.backward()
@@ -685,13 +693,23 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = optimizer.defaults["lr"] * (1 - i / config.max_iters)
                 optimizer.step()
-            progress.show(loss.detach(), 1)
+
+            stop = torch.tensor(len(noted))
             if processes > 1:  # Ctrl-C reaches each at another moment: stop where one has to
-                stop = torch.tensor(float(progress.stopped))
                 torch.distributed.all_reduce(stop, torch.distributed.ReduceOp.MAX)
-                progress.stopped = bool(stop)
-        progress.end_epoch(loss=loss_sum.item() / batches, **measure())
-    return progress.history
+            done = i + 1
+            if done % every == 0 or done == config.max_iters or stop:
+                history["iteration"].append(done)
+                history["loss"].append(torch.stack(losses).mean().item())
+                losses.clear()
+                report = f"Iteration {done}/{config.max_iters}, loss {history['loss'][-1]:.4f}"
+                if measure is not None:
+                    history["val loss"].append(measure())
+                    report += f", val loss {history['val loss'][-1]:.4f}"
+                print(report)
+            if stop:
+                break
+    return history
 
 
 def join_processes(device: torch.device) -> tuple[int, int, torch.device]:
@@ -715,53 +733,53 @@ def join_processes(device: torch.device) -> tuple[int, int, torch.device]:
     return torch.distributed.get_rank(), torch.distributed.get_world_size(), device
 
 
-if MAIN:
-    chapter.section()
-    rank, processes, device = join_processes(args.device)
-    if config.batch_size % processes:
-        raise cli.UserError(
-            f"a batch of {config.batch_size} can't be shared evenly by {processes} processes. "
-            "Choose another --batch-size."
-        )
-    model, train_ids, val_ids = (thing.to(device) for thing in (model, train_ids, val_ids))
-    history = training.load_checkpoint(checkpoint, model, *optimizers) if args.resume else {}
-    first = int(history["iteration"][-1]) if history else 0
-    if first >= config.max_iters:
-        raise cli.UserError(
-            f"{checkpoint} has been trained for {first} iterations. "
-            f"To continue, give the total: --iterations {2 * first}"
-        )
-    learner = model
-    if args.compile:
-        learner = torch.compile(model)
-        try:
-            learner(train_ids[None, : config.block_size]).sum().backward()
-        except Exception as error:  # it has many ways to fail, such as for want of a C++ compiler
-            reason = cli.summary(error)
-            raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
-        model.zero_grad()
-    if processes > 1:
-        learner = DistributedDataParallel(learner)
-        print(f"{processes} processes share each batch")
-
-    def measure() -> dict[str, float]:
-        """The validation loss, which the first process measures."""
-        return {} if rank else {"val loss": evaluate(model, val_ids, unseen, config.block_size)}
-
-    start = time.perf_counter()
-    new = train(learner, optimizers, train_ids, config, measure, first, rank, processes)
-    seconds = time.perf_counter() - start
-    if processes > 1:
-        torch.distributed.destroy_process_group()
-    if rank > 0:  # the first process does the rest
-        raise SystemExit(0)
-    history = {name: history.get(name, []) + values for name, values in new.items()}
-    more = {"config": dataclasses.asdict(config), "vocabulary": vocabulary}
-    training.save_checkpoint(checkpoint, history, model, *optimizers, **more)
-    done = int(history["iteration"][-1])
-    tokens = (done - first) * config.batch_size * config.block_size
-    print(f"{tokens:,} tokens in {seconds:.0f} s, evaluation included")
-    print(f"Checkpoint: {cli.display_path(checkpoint)}")
+rank, processes, device = join_processes(args.device)
+if config.batch_size % processes:
+    raise cli.UserError(
+        f"a batch of {config.batch_size} can't be shared evenly by {processes} processes. "
+        "Choose another --batch-size."
+    )
+model, train_ids, val_ids = (thing.to(device) for thing in (model, train_ids, val_ids))
+history = training.load_checkpoint(checkpoint, model, *optimizers) if args.resume else {}
+first = int(history["iteration"][-1]) if history else 0
+if first >= config.max_iters:
+    raise cli.UserError(
+        f"{checkpoint} has been trained for {first} iterations. "
+        f"To continue, give the total: --iterations {2 * first}"
+    )
+learner = model
+if args.compile:
+    learner = torch.compile(model)
+    try:
+        learner(train_ids[None, : config.block_size]).sum().backward()
+    except Exception as error:  # it has many ways to fail, such as for want of a C++ compiler
+        reason = cli.summary(error)
+        raise cli.UserError(f"--compile does not work here: {reason}. Leave it out.") from None
+    model.zero_grad()
+if processes > 1:
+    learner = DistributedDataParallel(learner)
+    print(f"{processes} processes share each batch")
+measure = functools.partial(evaluate, model, val_ids, unseen, config.block_size)
+if rank > 0:
+    measure = None  # the first process does that
+print(f"{config.max_iters - first:,} iterations, each with {config.batch_size} windows")
+start = time.perf_counter()
+new = train(learner, optimizers, train_ids, config, measure, first, rank, processes)
+seconds = time.perf_counter() - start
+if processes > 1:
+    torch.distributed.destroy_process_group()
+if rank > 0:  # the first process does the rest
+    raise SystemExit(0)
+history = {name: history.get(name, []) + values for name, values in new.items()}
+more = {"config": dataclasses.asdict(config), "vocabulary": vocabulary}
+training.save_checkpoint(checkpoint, history, model, *optimizers, **more)
+done = history["iteration"][-1]
+if done < config.max_iters:
+    print(f"Stopped after {done} of {config.max_iters} iterations. ", end="")
+    print("What was learned so far is kept.")
+tokens = (done - first) * config.batch_size * config.block_size
+print(f"{tokens:,} tokens in {seconds:.0f} s, evaluation included")
+print(f"Checkpoint: {cli.display_path(checkpoint)}")
 
 # %% [markdown]
 # ## A cache of keys and values
@@ -813,18 +831,16 @@ def continue_prompt(args: argparse.Namespace) -> str:
     return text
 
 
-if MAIN:
-    chapter.section()
-    start = time.perf_counter()
-    sample = continue_text(model, vocabulary, text[0], args.length, args)
-    seconds = time.perf_counter() - start
-    print(f"after {done:,} iterations\n{indented(sample)}")
-    start = time.perf_counter()
-    how = args.temperature, args.top_k, args.seed
-    slowly = generate(model, train_ids[:1], args.length, config.block_size, *how)
-    without = time.perf_counter() - start
-    print(f"{args.length} characters: {seconds:.1f} s with the cache, {without:.1f} s without")
-    print(f"the same text: {decode(slowly, vocabulary) == sample}")
+start = time.perf_counter()
+sample = continue_text(model, vocabulary, text[0], args.length, args)
+seconds = time.perf_counter() - start
+print(f"after {done:,} iterations\n{indented(sample)}")
+start = time.perf_counter()
+how = args.temperature, args.top_k, args.seed
+slowly = generate(model, train_ids[:1], args.length, config.block_size, *how)
+without = time.perf_counter() - start
+print(f"{args.length} characters: {seconds:.1f} s with the cache, {without:.1f} s without")
+print(f"the same text: {decode(slowly, vocabulary) == sample}")
 
 # %% [markdown]
 # ## Results
@@ -849,48 +865,47 @@ def attention_weights(model: GPT, ids: torch.Tensor) -> torch.Tensor:
     return torch.stack(weights)
 
 
-if MAIN:
-    chapter.section()
-    line = val_ids[: min(32, config.block_size)].to(device)
-    weights = attention_weights(model, line).cpu()
-    T = len(line)
-    back = torch.arange(T)[:, None] - torch.arange(T)  # (T, T): how far a position lies back
-    far = weights * ((back > 1) & (torch.arange(T) > 0))
-    sharpness = far[:, :, T // 4 :].max(dim=-1).values.mean(dim=-1)  # (L, H)
-    layer, head = divmod(sharpness.argmax().item(), config.n_head)
-    print(f"head {head + 1} of layer {layer + 1} attends most sharply to single characters")
-    with_seen = evaluate(model, val_ids, every, config.block_size)
-    print(f"val loss with the windows that also occur in the training set: {with_seen:.4f}")
+line = val_ids[: min(32, config.block_size)].to(device)
+weights = attention_weights(model, line).cpu()
+n = len(line)
+back = torch.arange(n)[:, None] - torch.arange(n)  # (n, n): how far a position lies back
+far = weights * ((back > 1) & (torch.arange(n) > 0))
+sharpness = far[:, :, n // 4 :].max(dim=-1).values.mean(dim=-1)  # (L, H)
+layer, head = divmod(sharpness.argmax().item(), config.n_head)
+print(f"head {head + 1} of layer {layer + 1} attends most sharply to single characters")
+with_seen = evaluate(model, val_ids, every, config.block_size)
+print(f"val loss with the windows that also occur in the training set: {with_seen:.4f}")
 
 # %% tags=["hide-input"]
-if MAIN:
-    fig = plotting.figure(10, 5, args.show)
-    losses, attends = fig.subplots(1, 2)
-    ends = history["iteration"]
-    middles = [(a + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]  # each loss is a mean
-    losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training loss")
-    style = {"color": plotting.ORANGE, "label": "validation loss"}
-    losses.plot(ends, history["val loss"], "o-", **style)
-    for value, name in [(uniform, "uniform guess"), (bigram_loss, "bigram baseline")]:
-        losses.axhline(value, color="black", lw=1, ls=":")
-        losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
-    losses.set(title="Loss", xlabel="iteration", ylabel="cross-entropy (nats per character)")
-    losses.set_ylim(0, None)
-    losses.legend()
+fig = plotting.figure(10, 5, args.show)
+losses, attends = fig.subplots(1, 2)
+ends = history["iteration"]
+middles = [(a + b) / 2 for a, b in zip([0, *ends], ends, strict=False)]  # each loss is a mean
+losses.plot(middles, history["loss"], "o-", color=plotting.BLUE, label="training loss")
+style = {"color": plotting.ORANGE, "label": "validation loss"}
+losses.plot(ends, history["val loss"], "o-", **style)
+for value, name in [(uniform, "uniform guess"), (bigram_loss, "bigram baseline")]:
+    losses.axhline(value, color="black", lw=1, ls=":")
+    losses.text(ends[-1], value, f"{name}: {value:.2f}", ha="right", va="bottom")
+losses.set(title="Loss", xlabel="iteration", ylabel="cross-entropy (nats per character)")
+losses.set_ylim(0, None)
+losses.legend()
 
-    attends.imshow(weights[layer, head].numpy(), cmap="Blues")
-    shown = plotting.visible(decode(line, vocabulary))
-    attends.set_xticks(range(T), shown, fontfamily="monospace", fontsize=8)
-    attends.set_yticks(range(T), shown, fontfamily="monospace", fontsize=8)
-    attends.set(xlabel="attends to", ylabel="character")
-    attends.set_title(f"Attention weights of head {head + 1} in layer {layer + 1}")
-    attends.grid(False)
-    attends.tick_params(length=0)
-    plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
+attends.imshow(weights[layer, head].numpy(), cmap="Blues")
+from matplotlib import font_manager  # after figure: that chooses the backend
+
+drawn = font_manager.get_font(font_manager.findfont("monospace")).get_charmap()
+signs = {" ": "␣", "\n": "↵", "$": r"\$"}
+shown = [signs.get(c, c if ord(c) in drawn else "□") for c in decode(line, vocabulary)]
+attends.set_xticks(range(n), shown, fontfamily="monospace", fontsize=8)
+attends.set_yticks(range(n), shown, fontfamily="monospace", fontsize=8)
+attends.set(xlabel="attends to", ylabel="character")
+attends.set_title(f"Attention weights of head {head + 1} in layer {layer + 1}")
+attends.grid(False)
+attends.tick_params(length=0)
+plotting.finish(fig, checkpoint.with_suffix(".png"), args.show)
 
 # %%
-if MAIN:
-    val_loss = history["val loss"][-1]
-    perplexity = math.exp(val_loss)
-    print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {perplexity:.2f})")
-    chapter.end()
+val_loss = history["val loss"][-1]
+perplexity = np.exp(val_loss)  # of a huge loss: inf
+print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {perplexity:.2f})")

@@ -1,101 +1,96 @@
-"""How a chapter begins, how it announces its sections, and how it ends.
+"""How a chapter begins, how its sections are announced, and how others load what it defines.
 
-A chapter is a script in jupytext's percent format: prose in `# %% [markdown]` cells, code in
+A chapter is a flat script in jupytext's percent format: prose in `# %% [markdown]` cells, code in
 `# %%` cells, a section from each `## heading` to the next. Chapter 1 starts without torch, so
 nothing here imports it before a chapter has asked for a device.
 """
 
 import argparse
-import importlib.util
+import ast
+import contextlib
+import multiprocessing
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
-from common import cli, progress
-
-_stepping = False  # whether --step was given
+from common import cli
 
 
-def begin(parser: cli.Parser, only: Mapping[str, str] | None = None) -> argparse.Namespace:
+def begin(
+    page: str | cli.Parser, only: Mapping[str, str] | None = None, **settings: object
+) -> argparse.Namespace:
     """Read the flags, and begin: output folder, title, device, seed. Returns the flags' values.
 
-    `device` is then a torch.device. With `only` = {"predict": "predict_files"} a run that was given
-    --predict calls the chapter's function predict_files with the flags, and ends. In a notebook
-    sys.argv belongs to Jupyter, so the defaults hold. Raises UserError for flags that can't be met.
+    `page` is the chapter's docstring and the settings are its flags with their defaults, or it is a
+    whole parser. `device` is then a torch.device. With `only` = {"prompt": "continue_prompt"} a run
+    that was given --prompt calls the chapter's function continue_prompt with the flags, and ends.
+    In a notebook sys.argv belongs to Jupyter, so the defaults hold.
     """
-    global _stepping
-    path = _path_of_caller()
-    is_script = path is not None and path.name == Path(sys.argv[0]).name
+    frame = sys._getframe(1)
+    path = Path(frame.f_code.co_filename)  # a notebook's cell is in no file
+    is_script = path.is_file() and path.name == Path(sys.argv[0]).name
     if is_script:
         cli.answer_in_words()
+    parser = page if isinstance(page, cli.Parser) else cli.parser(page, **settings)
     args = parser.parse_args(sys.argv[1:] if is_script else [])
-    _stepping = args.step
-    is_torchruns = "TORCHELASTIC_RUN_ID" in os.environ
-    if is_torchruns and int(os.environ["RANK"]) > 0:  # of its processes, the first speaks
-        _stepping = False
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
-    progress.stopped.clear()
     called = [name for flag, name in (only or {}).items() if getattr(args, flag) is not None]
-    if not called:
+    warnings.filterwarnings("ignore", "overflow|invalid value", RuntimeWarning)  # told by finish
+
+    is_worker = frame.f_globals.get("__name__") == "__mp_main__"  # it runs the page once more
+    is_torchruns = "TORCHELASTIC_RUN_ID" in os.environ
+    if is_worker or (is_torchruns and int(os.environ["RANK"]) > 0):  # the first process speaks
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
+        args.step = False
+    if not called and not is_worker:
         cli.output_folder(args.output_dir)
-        if path:  # in a notebook, the title stands above
+        if path.is_file():  # in a notebook, title and headings stand above
             print(parser.description.splitlines()[0].removeprefix("# "))
-            if _stepping:
-                _show_and_wait(path, line=1)
+            sys.stdout = _Headings(sys.stdout, frame, args.step)
     if "device" in args:
         import torch
 
         from common.device import pick_device
 
-        args.device, about_device = pick_device(args.device)
+        # A worker fetches batches, and has no use for a GPU.
+        args.device, about_device = pick_device("cpu" if is_worker else args.device)
         if is_torchruns and args.device.type == "cuda":  # each has a GPU of its own
-            gpu = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
-            torch.cuda.set_device(gpu)  # what "cuda" means from here on
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        if settings and settings.get("batch_size", 1) < 32:  # a second core would come too late
+            torch.set_num_threads(1)
         torch.manual_seed(args.seed)
         if not called:
             print(f"Device: {about_device}")
+    if multiprocessing.get_start_method() != "fork":  # a worker runs the page once more
+        if not path.is_file() and "workers" in args:  # it can't run a notebook
+            args.workers = 0
+        elif is_script and 'if __name__ == "__main__":' not in path.read_text(encoding="utf-8"):
+            vars(sys.modules["__main__"]).pop("__file__", None)  # nor should it, without a guard
     if called:
         getattr(load(path), called[0])(args)
         raise SystemExit(0)
     return args
 
 
-def section() -> None:
-    """Print the number and the heading of the section that this call stands in.
-
-    With --step, print its prose and its code as well, and wait for Enter.
-    """
-    path = _path_of_caller()
-    if path is None:  # a notebook's cell, below its heading
-        return
-    line = sys._getframe(1).f_lineno
-    number, heading, _, _ = find_section(path.read_text(encoding="utf-8"), line)
-    print(f"\n{number}. {heading}")
-    if _stepping:
-        _show_and_wait(path, line)
-
-
-def stopped() -> bool:
-    """Whether Ctrl-C has ended a training in this run."""
-    return bool(progress.stopped)
-
-
-def end() -> None:
-    """End the program with Ctrl-C's exit status, where Ctrl-C has ended a training."""
-    if stopped():
-        print(f"Stopped after {progress.stopped[0]}; what was learned until then is kept.")
-        if _path_of_caller():
-            raise SystemExit(cli.STOPPED_BY_CTRL_C)
-
-
 def load(path: Path) -> ModuleType:
-    """Import a chapter by its path: no import statement takes a name that begins with a digit."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """What a chapter defines: its imports, functions, classes and UPPER_CASE constants.
+
+    The rest of the page does not run. Raises what the definitions raise.
+    """
+
+    def defines(node: ast.stmt) -> bool:
+        if isinstance(node, ast.Assign):
+            return all(isinstance(one, ast.Name) and one.id.isupper() for one in node.targets)
+        return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+
+    tree = ast.parse(path.read_text(encoding="utf-8-sig"), path)
+    module = ModuleType(path.stem, ast.get_docstring(tree))
+    module.__file__ = str(path)
+    tree.body = [node for node in tree.body if defines(node)]
+    exec(compile(tree, path, "exec"), vars(module))
     return module
 
 
@@ -115,31 +110,75 @@ def find_section(source: str, line: int) -> tuple[int, str, str, str]:
             code += "\n"
         elif "[markdown]" in kind:
             prose += re.sub(r'^# ?|^"""(# .*)?', "", text) + "\n"
-        elif kind != "hidden" and text.strip() != "chapter.section()":
+        elif kind != "hidden":
             code += text + "\n"
     return number, heading, prose.strip(), code.strip()
 
 
-def _path_of_caller() -> Path | None:
-    """The script whose code has called into this module; None for a cell in a notebook."""
-    path = Path(sys._getframe(2).f_code.co_filename)
-    return path if path.is_file() else None
+class _Headings:
+    """stdout, with a section's number and heading above the first that its lines print.
 
+    With `step`, a section's prose and code are shown before it runs, and Enter is waited for.
+    """
 
-def _show_and_wait(path: Path, line: int) -> None:
-    """Print a section's prose and code as wide as the terminal is, and wait for Enter."""
-    from pylatexenc.latex2text import LatexNodes2Text  # these are of no use without --step
-    from rich.console import Console
-    from rich.markdown import Markdown
-    from rich.syntax import Syntax
+    def __init__(self, stream, page: FrameType, step: bool):
+        self.stream, self.code, self.step = stream, page.f_code, step
+        self.source = Path(page.f_code.co_filename).read_text(encoding="utf-8-sig")
+        self.headings = re.findall(r"^# ## (.*)", self.source, flags=re.MULTILINE)
+        self.number, self.line = 0, ""
+        if step:
+            self.show_and_wait(*find_section(self.source, 1)[2:])
+            if sys.gettrace() is None:  # a debugger needs that for itself
+                page.f_trace = self.trace
+                sys.settrace(lambda *_: None)
 
-    _, _, prose, code = find_section(path.read_text(encoding="utf-8"), line)
-    plain = LatexNodes2Text(math_mode="text").latex_to_text
-    prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
-    console = Console(width=min(100, Console().width))
-    style = {"theme": "ansi_dark", "background_color": "default", "word_wrap": True}
-    console.print("", Markdown(prose), "", Syntax(code, "python", **style), sep="\n")
-    try:
-        input("\n[Enter] ")
-    except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd
-        print()
+    def __getattr__(self, name: str):
+        return getattr(self.stream, name)
+
+    def trace(self, frame: FrameType, event: str, arg: object):
+        """What Python calls before each line of the page runs."""
+        self.stream.write(self.new_headings(frame.f_lineno))
+        return self.trace
+
+    def write(self, text: str) -> int:
+        """Print below the section's heading; whole lines only, where a bar must make room."""
+        frame = sys._getframe(1)
+        while frame and frame.f_code is not self.code:
+            frame = frame.f_back
+        self.line += (self.new_headings(frame.f_lineno) if frame else "") + text
+        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        bars = getattr(tqdm, "_instances", None)
+        if not bars or self.line.endswith("\n"):
+            with tqdm.external_write_mode(self) if bars else contextlib.nullcontext():
+                self.stream.write(self.line)
+            self.line = ""
+        return len(text)
+
+    def new_headings(self, line: int) -> str:
+        """The headings up to that of the section that holds the line, each only once."""
+        number, _, prose, code = find_section(self.source, line)
+        numbered = [f"\n{n}. {heading}\n" for n, heading in enumerate(self.headings, start=1)]
+        new, self.number = numbered[self.number : number], max(number, self.number)
+        if new and self.step:
+            self.stream.write("".join(new))
+            self.show_and_wait(prose, code)
+            return ""
+        return "".join(new)
+
+    def show_and_wait(self, prose: str, code: str) -> None:
+        """Print a section's prose and code as wide as the terminal is, and wait for Enter."""
+        from pylatexenc.latex2text import LatexNodes2Text  # these are of no use without --step
+        from rich.console import Console
+        from rich.markdown import Markdown
+        from rich.syntax import Syntax
+
+        plain = LatexNodes2Text(math_mode="text").latex_to_text
+        prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
+        console = Console(file=self.stream)
+        console.width = min(100, console.width)
+        style = {"theme": "ansi_dark", "background_color": "default", "word_wrap": True}
+        console.print("", Markdown(prose), "", Syntax(code, "python", **style), sep="\n")
+        try:
+            input("\n[Enter] ")
+        except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd
+            self.stream.write("\n")

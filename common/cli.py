@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-
-STOPPED_BY_CTRL_C = 130  # the exit status that shells give to a program ended by Ctrl-C
+DIABETES = ROOT / "data" / "diabetes.csv"
 
 
 class UserError(Exception):
@@ -47,16 +46,17 @@ def answer_in_words() -> None:
 def excepthook(kind: type, error: BaseException, trace) -> None:
     """What Python calls with an error that nobody caught; ends the program with its status.
 
-    A UserError has its own status, a number too large for torch 2, Ctrl-C (or q in the debugger)
-    130. Any other error is ours, and keeps its traceback.
+    Errors that a person can't put right are ours, and keep their traceback.
     """
     if isinstance(error, UserError):
         said, status = f"error: {error}", error.status
     elif isinstance(error, KeyboardInterrupt | bdb.BdbQuit):
-        said, status = "\nStopped.", STOPPED_BY_CTRL_C
+        said, status = "\nStopped.", 130  # as shells do
     elif isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1)
+    elif isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):  # torch.save's
+        said, status = "error: cannot write the checkpoint. Is the disk full?", 2
     elif _is_too_large(error):
         said = f"error: more than memory can hold: {summary(error)}. "
         said, status = said + "Choose smaller numbers, such as a smaller --batch-size.", 2
@@ -92,50 +92,6 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} ({hint})")
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keep the docstring's lines, and end each flag with its default, if it has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if str(action.default) in ("None", "False", "[]"):
-            return action.help
-        return super()._get_help_string(action)
-
-
-def parser(
-    doc: str | None,
-    *,
-    epochs: int | None = None,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    device: bool = False,
-) -> Parser:
-    """A parser with the flags that every chapter has, and those a default is given for.
-
-    `doc` is the chapter's docstring, shown by --help. A wrong flag raises UserError.
-    """
-    flags = Parser(description=doc, formatter_class=_HelpFormatter)
-    for name, kind, default, what in [
-        ("--epochs", positive_int, epochs, "passes over the training data"),
-        ("--lr", positive_float, lr, "learning rate"),
-        ("--batch-size", positive_int, batch_size, "samples per update"),
-    ]:
-        if default is not None:
-            flags.add_argument(name, type=kind, default=default, help=what)
-    if device:
-        what = "auto (an accelerator if there is one), cpu, cuda, mps…"
-        flags.add_argument("--device", default="auto", help=what)
-    flags.add_argument("--seed", type=whole_number, default=0, help="seed of the random numbers")
-    what = "show each section before it runs, and wait for Enter"
-    flags.add_argument("--step", action="store_true", help=what)
-    flags.add_argument("--show", action="store_true", help="also open the figure in a window")
-    script = Path(sys.argv[0])
-    # A notebook runs in its own folder.
-    beside = script.resolve().parent if re.match(r"\d\d_", script.name) else Path()
-    what = "folder for what a run writes"
-    flags.add_argument("--output-dir", type=Path, default=beside / "outputs", help=what)
-    return flags
-
-
 def positive_int(text: str) -> int:
     """A whole number from 1 up that fits 64 bits, for argparse."""
     return _number(text, int, lambda n: 1 <= n < 2**63, "a whole number from 1 to 2**63 - 1")
@@ -159,6 +115,39 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
     if value is None or not is_valid(value):
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
+
+
+FLAGS = {  # the same in every chapter that has them: what converts the text, and what it means
+    "epochs": (positive_int, "passes over the training data"),
+    "lr": (positive_float, "learning rate"),
+    "batch_size": (positive_int, "samples per update"),
+    "workers": (whole_number, "worker processes that fetch batches"),
+    "csv": (Path, "table to train on: numbers, in the last column labels 0 and 1"),
+    "resume": (bool, "continue training from the checkpoint"),
+    "device": (str, "auto (an accelerator if there is one), cpu, cuda, mps…"),
+    "seed": (whole_number, "seed of the random numbers"),
+    "step": (bool, "show each section before it runs, and wait for Enter"),
+    "show": (bool, "also open the figure in a window"),
+    "output_dir": (Path, "folder for what a run writes"),
+}
+
+
+def parser(doc: str | None, **settings: object) -> Parser:
+    """A parser with the flags that every chapter has, and one for each setting: its default.
+
+    `doc` is the chapter's docstring, shown by --help. A wrong flag raises UserError.
+    """
+    flags = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    script = Path(sys.argv[0])
+    # A notebook runs in its own folder.
+    beside = script.resolve().parent if re.match(r"\d\d_|own_", script.name) else Path()
+    every = {"seed": 0, "step": False, "show": False, "output_dir": beside / "outputs"}
+    for name, default in (settings | every).items():
+        kind, what = FLAGS[name]
+        how = {"action": "store_true"} if default is False else {"type": kind, "default": default}
+        what += "" if default is False else " (default: %(default)s)"
+        flags.add_argument(f"--{name.replace('_', '-')}", help=what, **how)
+    return flags
 
 
 # Files

@@ -1,19 +1,20 @@
-"""Where the data is, checked before it is used; and a loader that fetches whole batches."""
+"""Where the data is, checked before it is used; and MNIST kept in memory, transformed."""
 
 import atexit
 import gzip
 import hashlib
-import multiprocessing
 import struct
-import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+from PIL import Image
+from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from common.cli import ROOT, UserError, atomic_write
 
@@ -26,35 +27,29 @@ def mnist_root() -> Path:
     torchvision itself checks an archive only on the day it unpacks it, and trusts whatever lies
     there later, also what a Ctrl-C cut short. Raises UserError for a missing or damaged archive.
     """
-    from torchvision.datasets import MNIST  # a second of start-up, for those who need it
-
-    raw = Path("MNIST") / "raw"
-    archives = {raw / name: _read_archive(DATA / raw / name, md5) for name, md5 in MNIST.resources}
     try:
-        return _unpack(archives, DATA)
+        return _unpack(DATA)
     except (UserError, OSError):  # a read-only copy of the project
         folder = tempfile.TemporaryDirectory(prefix="mnist-", ignore_cleanup_errors=True)
         atexit.register(folder.cleanup)
-        return _unpack(archives, Path(folder.name))
+        return _unpack(Path(folder.name))
 
 
-def _read_archive(path: Path, md5: str) -> bytes:
-    remedy = "Restore it with: git checkout -- data (or download the project again)."
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}. {remedy}") from None
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-        raise UserError(
-            f"{path} is damaged: {len(content):,} bytes whose MD5 sum is not {md5}. {remedy}"
-        )
-    return content
-
-
-def _unpack(archives: dict[Path, bytes], root: Path) -> Path:
+def _unpack(root: Path) -> Path:
     """Write each archive's content below `root`, unless it is there already and sound."""
-    for path, archive in archives.items():
-        target = root / path.with_suffix("")
+    from torchvision.datasets import MNIST  # a second of start-up, for those who need it
+
+    remedy = "Restore it with: git checkout -- data (or download the project again)."
+    for name, md5 in MNIST.resources:
+        path = DATA / "MNIST" / "raw" / name
+        target = root / "MNIST" / "raw" / path.stem
+        try:
+            archive = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}. {remedy}") from None
+        if hashlib.md5(archive, usedforsecurity=False).hexdigest() != md5:
+            wrong = f"{len(archive):,} bytes whose MD5 sum is not {md5}"
+            raise UserError(f"{path} is damaged: {wrong}. {remedy}")
         checksum, size = struct.unpack("<II", archive[-8:])  # gzip's trailer, RFC 1952, 2.3.1
         content = target.read_bytes() if target.exists() else b""
         if len(content) != size or zlib.crc32(content) != checksum:
@@ -64,18 +59,51 @@ def _unpack(archives: dict[Path, bytes], root: Path) -> Path:
     return root
 
 
-def check_table(path: Path) -> None:
-    """Raise UserError, with the line, unless np.loadtxt(path, delimiter=",") can read the file.
+def keep_in_memory(dataset: Dataset) -> None:
+    """Transform all images of torchvision's MNIST once; a DataLoader then fetches whole batches.
 
-    Expected are two rows of finite numbers or more, all of one length: inputs and a label, 0 or 1.
-    Empty lines and comments from # on are passed over.
+    It asks a dataset with a method __getitems__ for all samples of a batch at once. The batches
+    stay the same, bit for bit. With a transform that is more than a function of each pixel the
+    dataset stays as it is, and slow.
     """
-    columns, rows = None, 0
-    for number, line in enumerate(_read_text(path, "a CSV file of numbers").split("\n"), start=1):
+
+    def transformed(pixels):
+        """All images (N, H, W) at once, as a single one N times as high."""
+        return dataset.transform(Image.fromarray(pixels.flatten(0, 1).numpy()))
+
+    few = torch.cat([dataset[i][0] for i in range(10)], dim=1)  # (1, 10 H, W)
+    if torch.equal(few, transformed(dataset.data[:10])):
+        parts = [transformed(part).view(-1, 1, 28, 28) for part in dataset.data.split(1000)]
+        dataset.__getitems__ = partial(_fetch, torch.cat(parts), dataset.targets)
+
+
+class _Batch(tuple):
+    """Images (B, 1, H, W) and labels (B,), which need no stacking."""
+
+
+def _fetch(images: torch.Tensor, labels: torch.Tensor, indices: Sequence[int]) -> list[_Batch]:
+    return [_Batch((images[indices], labels[indices]))]
+
+
+# How a loader makes a batch of samples, by their type: https://docs.pytorch.org/docs/stable/data.html
+default_collate_fn_map[_Batch] = lambda samples, **how: list(samples[0])
+
+
+def check_table(path: Path) -> Path:
+    """The path of a table that np.loadtxt(path, delimiter=",") can read: this one's, if possible.
+
+    One with other than ASCII characters, in comments or at its beginning, is copied without them.
+    Raises UserError, with the line, unless there are two rows of finite numbers or more, all of one
+    length: inputs and a label, 0 or 1.
+    """
+    text = read_text(path, "a CSV file of numbers")
+    columns, rows = None, []
+    for number, line in enumerate(text.split("\n"), start=1):
         cells = [cell.strip() for cell in line.split("#")[0].split(",")]
         if cells == [""]:
             continue
-        columns, rows, problem = columns or len(cells), rows + 1, ""
+        columns, problem = columns or len(cells), ""
+        rows.append(",".join(cells))
         wrong = [cell for cell in cells if not _is_finite_number(cell)]
         if len(cells) != columns:
             problem = f"{len(cells)} columns, expected {columns} as above"
@@ -88,13 +116,25 @@ def check_table(path: Path) -> None:
             problem = f"the last column should hold labels 0 and 1, got {cells[-1]}"
         if problem:
             raise UserError(f"{path}, line {number}: {problem}.")
-    if rows < 2:
+    if len(rows) < 2:
         found = "one row" if rows else "no data"
         raise UserError(f"{path} holds {found}. Expected at least two rows of numbers.")
     try:
-        np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        table = np.loadtxt(rows, delimiter=",", dtype=np.float32)
+    except ValueError as error:
         raise UserError(f"{path} can't be read as a table: {error}") from None
+    constant = np.flatnonzero((table[:, :-1] == table[0, :-1]).all(axis=0))
+    if len(constant):
+        raise UserError(
+            f"{path}: column {constant[0] + 1} holds the same number in every row, so it tells "
+            "nothing. Leave it out."
+        )
+    if path.read_bytes().isascii():
+        return path
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as plain:
+        plain.write("\n".join(rows))
+    atexit.register(Path(plain.name).unlink, missing_ok=True)
+    return Path(plain.name)
 
 
 def _is_finite_number(text: str) -> bool:
@@ -104,57 +144,13 @@ def _is_finite_number(text: str) -> bool:
         return False
 
 
-def read_texts(paths: list[Path]) -> str:
-    """The files' texts in UTF-8, one after the other. Raises UserError for what is no such text."""
-    texts = []
-    for path in paths:
-        texts.append(_read_text(path, expected="text in UTF-8"))
-        if not texts[-1].strip():
-            raise UserError(f"{path} is empty. Expected a text to train on.")
-    return "\n".join(texts)
-
-
-def _read_text(path: Path, expected: str) -> str:
+def read_text(path: Path, expected: str) -> str:
+    """A file's text in UTF-8. Raises UserError, with what was expected, where there is none."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise UserError(f"cannot read {path}: {reason}. Expected {expected}.") from None
-
-
-def workers_can_start() -> bool:
-    """Whether a DataLoader's worker processes can find what this program defines.
-
-    A forked worker has it; any other imports the script anew, and a notebook is no script.
-    """
-    forked = multiprocessing.get_start_method() == "fork"
-    return forked or hasattr(sys.modules["__main__"], "__file__")
-
-
-class BatchIndices(Sampler[torch.Tensor]):
-    """Cuts the order that `sampler` gives into index tensors (B,), the last one maybe shorter.
-
-    The order lies on `device` before the first batch: nothing is copied while the loop runs.
-    """
-
-    def __init__(self, sampler: Sampler[int], batch_size: int, device: torch.device):
-        self.sampler, self.batch_size, self.device = sampler, batch_size, device
-
-    def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)  # rounded up
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        # A generator starts at the first batch: as late as DataLoader's own sampler draws its seed.
-        order = torch.tensor(list(self.sampler), device=self.device)
-        yield from order.split(self.batch_size)
-
-
-def bulk_loader(dataset: TensorDataset, batch_size: int, shuffle: bool = False) -> DataLoader:
-    """DataLoader(dataset, batch_size, shuffle), fetching each batch in one go, not image by image.
-
-    The same batches in the same order under the same seed. They come from the device on which the
-    dataset's tensors lie.
-    """
-    sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
-    indices = BatchIndices(sampler, batch_size, dataset.tensors[0].device)
-    return DataLoader(dataset, sampler=indices, batch_size=None)  # None: an index is a whole batch
+    if not text.strip():
+        raise UserError(f"{path} is empty. Expected {expected}.")
+    return text

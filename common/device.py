@@ -1,9 +1,7 @@
-"""Where torch calculates: on which device, and for tiny networks on how many cores."""
+"""Where torch calculates."""
 
 import functools
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -34,43 +32,19 @@ def pick_device(name: str = "auto") -> tuple[torch.device, str]:
     return torch.device(name), name
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch calculate on one core within the block.
-
-    Networks of a few hundred numbers are done before a second core is awake; on a busy computer,
-    waiting for it can take many times as long as the work.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
+@functools.cache  # torch warns once per process, and in a notebook cells run again and again
 def _accelerator() -> tuple[torch.device | None, str]:
     """The accelerator if it can add two numbers, else None; and what is wrong, if anything is."""
-    available, problem = _is_available()
-    if not available:
-        return None, problem
-    accelerator = torch.accelerator.current_accelerator()
-    with warnings.catch_warnings():  # of a card too old for this build of torch: it will fail
-        warnings.simplefilter("ignore")
-        try:
-            (torch.ones(1, device=accelerator) + 1).item()
-        except Exception as error:  # that, or out of memory: there are many kinds
-            return None, f"{accelerator.type} does not work: {_first_sentence(error)}"
-    return accelerator, ""
-
-
-@functools.cache  # torch warns once per process, and in a notebook cells run again and again
-def _is_available() -> tuple[bool, str]:
-    """Whether there is an accelerator, and what torch says if there is none."""
     with warnings.catch_warnings(record=True) as caught:  # an outdated driver only warns
         warnings.simplefilter("always")
-        available = torch.accelerator.is_available()
-    return available, _first_sentence(caught[0].message) if caught else ""
+        if torch.accelerator.is_available():
+            accelerator = torch.accelerator.current_accelerator()
+            try:
+                (torch.ones(1, device=accelerator) + 1).item()
+            except Exception as error:  # too old a card, or out of memory: there are many kinds
+                return None, f"{accelerator.type} does not work: {_first_sentence(error)}"
+            return accelerator, ""
+    return None, _first_sentence(caught[0].message) if caught else ""
 
 
 def _first_sentence(error: Exception | Warning) -> str:

@@ -3,13 +3,8 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from common.cli import atomic_write, display_path
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure, SubFigure
+from common.cli import UserError, atomic_write, display_path
 
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -20,6 +15,7 @@ STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
+    "axes.prop_cycle": f"cycler('color', {[BLUE, ORANGE, GREEN, RED]})",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -30,8 +26,8 @@ STYLE = {
 }
 
 
-def figure(width: float, height: float, show: bool = False) -> "Figure":
-    """An empty figure, sizes in inches. It needs no display unless it is to be shown."""
+def figure(width: float, height: float, show: bool = False):
+    """An empty matplotlib figure, sizes in inches. It needs no display unless it is to be shown."""
     import matplotlib  # here, because training need not wait for it
 
     if not show and "MPLBACKEND" not in os.environ:  # set by the reader, or by a notebook
@@ -42,12 +38,22 @@ def figure(width: float, height: float, show: bool = False) -> "Figure":
     return plt.figure(figsize=(width, height))
 
 
-def finish(fig: "Figure", path: Path, show: bool = False) -> None:
+def finish(fig, path: Path, show: bool = False) -> None:
     """Save the figure, say where, and open it in a window if it is to be shown.
 
-    A notebook has no window, and shows it below the cell without being asked.
+    A notebook has no window, and shows it below the cell without being asked. Raises UserError for
+    a curve with numbers that aren't finite: training has diverged.
     """
     import matplotlib.pyplot as plt
+    import numpy as np
+
+    curves = [line.get_ydata() for axes in fig.axes for line in axes.lines]
+    if not all(np.isfinite(np.asarray(curve, dtype=float)).all() for curve in curves):
+        raise UserError(
+            "the loss is no longer a finite number: training has diverged. "
+            "Try again with a lower --lr.",
+            status=1,
+        )
 
     with atomic_write(path) as temporary:
         fig.savefig(temporary)
@@ -58,28 +64,3 @@ def finish(fig: "Figure", path: Path, show: bool = False) -> None:
         else:
             plt.show()
     plt.close(fig)
-
-
-def visible(text: str) -> list[str]:
-    """Each character as the default font can draw it: space ␣, newline ↵, what it lacks □."""
-    from matplotlib import font_manager
-
-    drawn = font_manager.get_font(font_manager.findfont("monospace")).get_charmap()
-    shown = [{" ": "␣", "\n": "↵", "$": r"\$"}.get(character, character) for character in text]
-    return [c if ord(c[-1]) in drawn else "□" for c in shown]
-
-
-def image_row(
-    fig: "Figure | SubFigure",
-    images: "np.ndarray",
-    captions: list[str],
-    colors: list[str],
-    title: str,
-) -> None:
-    """Up to ten grey-scale images (N, H, W) in a row, each under its own caption."""
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
-    for place, (image, caption, color) in enumerate(zip(images, captions, colors, strict=False)):
-        axes = fig.add_axes((0.01 + 0.099 * place, 0.02, 0.09, 0.62))  # evenly, whatever is beside
-        axes.set_axis_off()
-        axes.imshow(image, cmap="gray_r")
-        axes.set_title(caption, fontsize=9, color=color, loc="center")

@@ -1,61 +1,88 @@
-"""What surrounds a training loop: checkpoints, and the loop that chapter 3 has taught."""
+"""The training loops that chapters 3 and 7 have taught, and checkpoints."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from common.cli import UserError, atomic_write, display_path
-from common.device import one_thread
-from common.progress import History, Progress
 
 
-def full_batch(
-    model: torch.nn.Module,
-    criterion: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x_data: torch.Tensor,
-    y_data: torch.Tensor,
-    epochs: int,
-    measure: Callable[[], dict[str, float]] = dict,
-) -> History:
-    """Chapter 3's loop: every epoch is one update on all the data.
+def full_batch(model, criterion, optimizer, x_data, y_data, epochs, every):
+    """Chapter 3's loop, which prints the loss every so many epochs. Returns the losses."""
+    losses = []
+    for epoch in range(epochs):
+        y_pred = model(x_data)
+        loss = criterion(y_pred, y_data)
+        losses.append(loss.item())
+        if (epoch + 1) % every == 0:
+            print(f"Epoch {epoch + 1}/{epochs}, Loss: {loss.item():.4f}")
 
-    The history holds the loss before each update, and what `measure` returns after it.
-    """
-    with one_thread(), Progress(epochs) as progress:
-        for epoch in progress.epochs():
-            y_pred = model(x_data)
-            loss = criterion(y_pred, y_data)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return losses
 
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            progress.end_epoch(loss=loss.item(), **measure())
-    return progress.history
+
+def train(model, criterion, optimizer, train_loader, device, epochs):
+    """Chapter 7's mini-batch SGD. Returns the mean loss of each epoch."""
+    model.train()
+    losses = []
+    bar = tqdm(total=epochs * len(train_loader), unit=" batches", leave=False, disable=None)
+    try:
+        for epoch in range(epochs):
+            loss_sum = 0
+            for i, data in enumerate(train_loader):
+                inputs, labels = data
+                inputs, labels = inputs.to(device), labels.to(device)
+                y_pred = model(inputs)
+                loss = criterion(y_pred, labels)
+
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss_sum += loss.item()
+                bar.update()
+            losses.append(loss_sum / len(train_loader))
+            print(f"Epoch {epoch + 1}/{epochs}, Loss: {losses[-1]:.4f}")
+    except KeyboardInterrupt:
+        print("Stopped. What was learned so far is kept.")
+    bar.close()
+    return losses
+
+
+def test(model, test_loader, device):
+    """Chapter 7's accuracy on the loader's images, printed and returned."""
+    model.eval()
+    correct = 0
+    total = 0
+    with torch.no_grad():
+        for i, data in enumerate(test_loader):
+            inputs, labels = data
+            inputs, labels = inputs.to(device), labels.to(device)
+            y_pred = model(inputs)
+            predicted = torch.argmax(y_pred, dim=1)
+            correct += (predicted == labels).sum().item()
+            total += labels.size(0)
+    print(f"Accuracy: {correct / total:.4f}")
+    return correct / total
 
 
 def save_checkpoint(
-    path: Path,
-    history: History,
-    model: torch.nn.Module,
-    *optimizers: torch.optim.Optimizer,
-    **more: object,
+    path: Path, history: object, model: torch.nn.Module, *optimizers, **more: object
 ) -> None:
-    """Write what is needed to use the model again, and to continue training as if never stopped.
+    """Write what is needed to continue training as if it had never stopped.
 
-    `more` are numbers, words, tensors, and lists and dicts of them; read_checkpoint returns them.
     Raises UserError for a model with parameters that aren't finite: its last update ruined it.
     """
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise UserError(
-            "the last update made parameters infinite: training has diverged, and nothing is "
-            "saved. Try again with a lower --lr.",
+            "parameters are no longer finite numbers: training has diverged, and nothing is saved. "
+            "Try again with a lower --lr.",
             status=1,
         )
     checkpoint = more | {
-        "class": type(model).__name__,
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "history": history,
@@ -68,18 +95,15 @@ def save_checkpoint(
 
 
 def read_checkpoint(path: Path) -> dict:
-    """All that save_checkpoint has written. Raises UserError where there is no such file."""
+    """What torch.save has written: a dict. Raises UserError where there is no such file."""
     if not path.exists():
-        raise UserError(
-            f"there is no checkpoint {display_path(path)}. "
-            "Train first, without --resume, --predict or --prompt."
-        )
+        missing = f"there is no checkpoint {display_path(path)}"
+        raise UserError(f"{missing}. Train first, without --resume and --prompt.")
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(checkpoint, dict):
             raise TypeError("a checkpoint is a dict")
-        checkpoint["class"]
     except Exception as error:  # a wrong file can fail in as many ways as there are files
         raise UserError(
             f"{path} is not a checkpoint of this project ({type(error).__name__}). "
@@ -88,28 +112,26 @@ def read_checkpoint(path: Path) -> dict:
     return checkpoint
 
 
-def load_checkpoint(
-    path: Path, model: torch.nn.Module, *optimizers: torch.optim.Optimizer
-) -> History:
-    """Read `model`'s parameters; with `optimizers` also their states and torch's random numbers.
+def load_checkpoint(path: Path, model: torch.nn.Module, *optimizers) -> object:
+    """Fill the model; with optimizers, them (not their rates) and the random numbers' state, too.
 
-    Returns the history. Raises UserError for a file that isn't there, is no checkpoint, or holds
-    another model's.
+    Returns the history. Raises UserError for a file that isn't there, or holds something else.
     """
     checkpoint = read_checkpoint(path)
-    found, wanted = checkpoint["class"], type(model).__name__
+    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     try:
-        if found != wanted:
-            raise ValueError(f"a {found}")
         model.load_state_dict(checkpoint["model"])
         for optimizer, state in zip(optimizers, checkpoint["optimizers"], strict=bool(optimizers)):
             optimizer.load_state_dict(state)
         if optimizers:
             torch.set_rng_state(checkpoint["random"])
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
         return checkpoint["history"]
     except (KeyError, IndexError, AttributeError, TypeError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[:2][-1].strip().rstrip(".")  # torch's 2nd names it
         raise UserError(
-            f"{path} belongs to another model than this {wanted}: {reason}. "
+            f"{path} belongs to another model than this {type(model).__name__}: {reason}. "
             "Delete it and train again, or choose another --output-dir."
         ) from None

@@ -64,7 +64,7 @@ class Variant:
         """Train from the state that the model is in."""
         config = dataclasses.replace(self.config, max_iters=iterations)
         with contextlib.redirect_stdout(io.StringIO()):  # its lines would interrupt the table
-            self.chapter.train(self.model, self.optimizers, ids, config, dict)
+            self.chapter.train(self.model, self.optimizers, ids, config)
 
 
 def learned_positions(variant: Variant) -> None:

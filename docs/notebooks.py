@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import textwrap
 from pathlib import Path
 
 import jupytext
@@ -18,14 +17,6 @@ HEADINGS = """线性模型&梯度下降 torch重要的数据类型——Tensor P
 损失函数与优化器 训练过程 逻辑回归 逻辑回归模型构建 高维度数据输入的处理 多个隐藏层的神经网络
 dataloader的使用 dataloader的建立 使用dataloader进行训练 多分类问题 transforms使用 view函数的使用
 神经网络模型构建 优化器与评估 测试过程 cuda的使用""".split()  # noqa: SIM905
-
-
-def flat(code: str) -> str:
-    """A cell's code as it runs in a notebook: without `if MAIN:`, which is always true there."""
-    code = re.sub(r"^MAIN = .*\n|^    chapter\.section\(\)\n", "", code + "\n", flags=re.M)
-    return re.sub(
-        r"^if MAIN:\n((?:    .*\n|\n)*)", lambda body: textwrap.dedent(body[1]), code, flags=re.M
-    ).strip("\n")
 
 
 def linked(heading: str, second: bool) -> str:
@@ -51,9 +42,7 @@ def notebook(path: Path) -> nbformat.NotebookNode:
     book.cells += jupytext.read(exercises).cells
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # the same in each build
-        if cell.cell_type == "code":
-            cell.source = flat(cell.source)
-        else:
+        if cell.cell_type == "markdown":
             cell.source = re.sub(
                 r"^(##? )(Chapter \d · )?(.* · .*)",
                 lambda line: line[1] + (line[2] or "") + linked(line[3], path.name > "07"),
@@ -76,9 +65,9 @@ def notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def imported(path: Path) -> list[Path]:
-    """The chapters that a chapter imports, by their names in its code."""
+    """The other chapters that a chapter loads, by their names in its code."""
     source = path.read_text(encoding="utf-8")
-    return [other for other in CHAPTERS if f'"{other.stem}"' in source]
+    return [other for other in CHAPTERS if other != path and f'"{other.name}"' in source]
 
 
 def write_all() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -17,10 +18,10 @@ import pytest
 import torch
 from examiner import Examiner
 
+from common import chapter as chapter_module
 from common.chapter import load
 from common.cli import ROOT
 from common.device import pick_device
-from common.progress import Progress
 
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
@@ -117,7 +118,7 @@ def run(chapters_folder):
     matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
 
     def run(name: str, *flags) -> SimpleNamespace:
-        """Returns the module's `names`, what it wrote to `out` and `err`, its exit `status`."""
+        """Returns the module's `names`, what went to `out` and `err`, `status`, and `warned`."""
         path = _find(chapters_folder, name)
         main = ModuleType("__main__")
         main.__file__ = str(path)
@@ -126,7 +127,10 @@ def run(chapters_folder):
             pytest.MonkeyPatch.context() as patch,
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            warnings.catch_warnings(record=True) as warned,
         ):
+            warnings.simplefilter("default")
+            warnings.simplefilter("ignore", DeprecationWarning)  # as Python does
             patch.setitem(sys.modules, "__main__", main)
             patch.setattr(sys, "argv", [str(path), *map(str, flags)])
             patch.setattr(sys, "excepthook", sys.__excepthook__)
@@ -141,7 +145,12 @@ def run(chapters_folder):
                     status = exit_.code
                 else:
                     raise
-        return SimpleNamespace(names=main, out=out.getvalue(), err=err.getvalue(), status=status)
+            finally:
+                sys.settrace(None)  # --step leaves one
+        return SimpleNamespace(
+            names=main, out=out.getvalue(), err=err.getvalue(), status=status,
+            warned=[str(warning.message) for warning in warned],
+        )  # fmt: skip
 
     return run
 
@@ -158,10 +167,14 @@ def outputs(request, chapters_folder, tmp_path_factory) -> Path:
 def ran(request, run, outputs) -> SimpleNamespace:
     """The chapter, run once in this process with the flags that the test's file names as FLAGS.
 
-    All that a test only looks at is read from here: names, what was said, the figure.
+    All that a test only looks at is read from here: names, what was said, the figure. It warns of
+    nothing but of what the file names as WARNS: a mistake that the chapter shows.
     """
     done = run(request.module.NAME, *request.module.FLAGS, "--output-dir", outputs)
     assert (done.status, done.err) == (0, "")
+    expected = getattr(request.module, "WARNS", [])
+    assert len(done.warned) == len(expected), done.warned
+    assert all(said.startswith(start) for said, start in zip(done.warned, expected, strict=True))
     return done
 
 
@@ -222,23 +235,27 @@ def quick_figures(monkeypatch):
 
 @pytest.fixture
 def interrupted(monkeypatch, run, quick_figures):
-    """Run a chapter whose first training is ended by Ctrl-C after `epochs`; returns the run."""
+    """Run a chapter and press Ctrl-C when it prints what matches `at`; returns the run."""
 
-    def check(name: str, flags: list, epochs: int) -> SimpleNamespace:
-        end_epoch = Progress.end_epoch
-        ended = []
+    def check(name: str, flags: list, at: str) -> SimpleNamespace:
+        pressed = []
+        write = chapter_module._Headings.write
 
-        def end_epoch_and_interrupt(self, **values):
-            end_epoch(self, **values)
-            ended.append(self)
-            if len(ended) == epochs:
+        def write_and_press(self, text):
+            written = write(self, text)
+            if re.search(at, text) and not pressed:
+                pressed.append(text)
                 signal.raise_signal(signal.SIGINT)
+            return written
 
-        monkeypatch.setattr(Progress, "end_epoch", end_epoch_and_interrupt)
-        done = run(name, *flags)
-        assert done.status == 130
-        assert all(len(one.history["epoch"]) <= epochs for one in ended), "it trained on"
-        assert f"Stopped after {epochs} of " in done.out
+        monkeypatch.setattr(chapter_module._Headings, "write", write_and_press)
+        # In a background job, SIGINT is ignored.
+        usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            done = run(name, *flags)
+        finally:
+            signal.signal(signal.SIGINT, usual)
+        assert pressed, "the chapter did not print that"
         return done
 
     return check

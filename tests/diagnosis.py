@@ -146,6 +146,10 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
         return "it returns nothing: is `return` missing?"
     if isinstance(expected, list | tuple | dict):
         return _pattern_of_parts(got, expected, sizes)
+    if isinstance(got, torch.nn.Module) and isinstance(expected, torch.nn.Module):
+        own, wanted = got.state_dict(), expected.state_dict()
+        wrong = [key for key in wanted if not same(own.get(key), wanted[key])]
+        return f"it has other values of {_list(wrong)} than expected" if wrong else None
     a, b = _tensor(got), _tensor(expected)
     if b is None or isinstance(expected, torch.nn.Module | str):
         if isinstance(expected, type(got)):

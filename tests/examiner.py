@@ -306,7 +306,7 @@ class Examiner:
         equal = [_with_equal_batches(one) for one in args]
         if all(one is other for one, other in zip(equal, args, strict=True)):
             return None
-        twice = [2 * one if isinstance(one, list) else one for one in equal]
+        twice = [_twice(one) for one in equal]
         try:
             for args in (equal, twice):  # two, as one may agree by chance
                 result, _, _ = call.repeated(self.functions[call.name], (args, kwargs))
@@ -342,7 +342,20 @@ def _with_equal_batches(loader):
     size = len(batches[0][0])
     if len(batches[-1][0]) >= size:
         return loader
-    return [*batches[:-1], [part.repeat_interleave(size, dim=0)[:size] for part in batches[-1]]]
+    equal = [*batches[:-1], [part.repeat_interleave(size, dim=0)[:size] for part in batches[-1]]]
+    if loader is batches:
+        return equal
+    parts = (torch.cat(part) for part in zip(*equal, strict=True))
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*parts), size)
+
+
+def _twice(batches):
+    """A list's or a loader's batches, and the same once more; or anything as it is."""
+    if isinstance(batches, list):
+        return 2 * batches
+    if isinstance(batches, torch.utils.data.DataLoader):
+        return torch.utils.data.DataLoader(batches.dataset + batches.dataset, batches.batch_size)
+    return batches
 
 
 def _functions(module: ModuleType):

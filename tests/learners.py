@@ -4,63 +4,53 @@
 # blamed, and what must be said of it, if it is more than that.
 MISTAKES = {
     # Chapter 1
+    "printed, not returned": ("01", "return x * w", "print(x * w)", "forward", "is `return` missing?"),
     "the loss without its square": (
         "01", "return (y_pred - y) ** 2", "return abs(y_pred - y)",
         "loss", "",
-    ),
-    "a sum instead of the mean": (
-        "01", "mse = loss_sum / len(xy_data)", "mse = loss_sum",
-        "grid_search", "2 times what is expected: a sum instead of a mean?",
-    ),
-    "the sum goes on from one weight to the next": (
-        "01", "for w in ws:\n        loss_sum = 0\n", "loss_sum = 0\n    for w in ws:\n",
-        "grid_search", "In value 2 of 2: wrong are 2 of 3, the first at [1]",
-    ),
-    "no new axis": (
-        "01", "forward(x_data, ws[:, np.newaxis])  # (N,)", "forward(x_data, ws)  # (N,)",
-        "grid_search_by_broadcasting", "",
-    ),
-    "the mean along the wrong axis": (
-        "01", "return loss(y_data, y_pred).mean(axis=1)",
-        "return loss(y_data, y_pred).mean(axis=0)",
-        "grid_search_by_broadcasting", "Its shape is (2,); expected is (3,)",
     ),
     "the gradient's sign": (
         "01", "(forward(x_data, w) - y_data)).mean()", "(y_data - forward(x_data, w))).mean()",
         "gradient", "The sign is wrong",
     ),
-    "a step along the gradient": (
-        "01", "w = w - lr * gradient(", "w = w + lr * gradient(", "gradient_descent", "",
+    "a sum instead of the mean": (
+        "01", "(forward(x_data, w) - y_data)).mean()", "(forward(x_data, w) - y_data)).sum()",
+        "gradient", "2 times what is expected: a sum instead of a mean?",
     ),
-    "recorded after the update": (
-        "01",
-        "            progress.end_epoch(loss=mse, w=w)\n"
-        "            w = w - lr * gradient(x_data, y_data, w)\n",
-        "            w = w - lr * gradient(x_data, y_data, w)\n"
-        "            progress.end_epoch(loss=mse, w=w)\n",
-        "gradient_descent", "one place too early",
+    "the product of the means": (
+        "01", "(2 * x_data * (forward(x_data, w) - y_data)).mean()",
+        "2 * x_data.mean() * (forward(x_data, w) - y_data).mean()",
+        "gradient", "",
+    ),
+    "the table itself is changed": (
+        "01", "    return (2 * x_data * (forward(x_data, w) - y_data)).mean()",
+        "    error = forward(x_data, w) - y_data\n    x_data *= 2 * error\n    return x_data.mean()",
+        "gradient", "x_data is left as it was, [1, 2]",
     ),
     # Chapter 2
     "nothing is returned": ("02", "return x * w", "x * w", "forward", "is `return` missing?"),
     "a detached weight": (
         "02", "return x * w", "return x * w.detach()", "forward", "no gradient reaches w\n",
     ),
-    "no zero_": ("02", "w.grad.zero_()\n", "pass\n", "train_sgd", ""),
-    "the update is recorded": (
-        "02", "with torch.no_grad():\n                    w -=", "if True:\n                    w -=",
-        "train_sgd", "leaf Variable",
+    "a mean over the samples": (
+        "02", "return (y_pred - y) ** 2", "return ((y_pred - y) ** 2).mean()",
+        "loss", "Its shape is (); expected is (2,)",
     ),
-    "another tensor takes w's name": (
-        "02",
-        "            with torch.no_grad():\n                w -= lr * w.grad\n            w.grad.zero_()",
-        "            w = w - lr * w.grad", "train_full_batch", "",
-    ),
-    "numbers are summed up": (
-        "02", "l_sum += l\n", "l_sum += l.item()\n", "train_full_batch", "backward",
+    "the loss of an unwatched prediction": (
+        "02", "return (y_pred - y) ** 2", "return (y_pred.data - y) ** 2",
+        "loss", "no gradient reaches y_pred\n",
     ),
     # Chapter 3
+    "no super().__init__()": (
+        "03", "        super().__init__()\n", "",
+        "LinearModel.__init__", "cannot assign module before Module.__init__() call",
+    ),
     "no self.": (
         "03", "self.linear = torch.nn.Linear(1, 1)", "linear = torch.nn.Linear(1, 1)",
+        "LinearModel.__init__", "",
+    ),
+    "a layer in a list": (
+        "03", "self.linear = torch.nn.Linear(1, 1)", "self.linear = [torch.nn.Linear(1, 1)]",
         "LinearModel.__init__", "",
     ),
     "detach in forward": (
@@ -71,29 +61,17 @@ MISTAKES = {
         "03", "y_pred = self.linear(x)", "y_pred = torch.tensor(self.linear(x).tolist())",
         "LinearModel.forward", "no gradient reaches linear.weight, linear.bias\n",
     ),
-    "no_grad around the training": (
-        "03", "            loss = criterion(y_pred, y_data)\n\n",
-        "            with torch.no_grad():\n"
-        "                loss = criterion(model(x_data), y_data)\n\n",
-        "train", "no gradient reaches any parameter",
-    ),
-    "no zero_grad": ("03", "optimizer.zero_grad()", "pass", "train", ""),
-    "w and b exchanged": (
-        "03", "torch.cat([x_data, torch.ones_like(x_data)]",
-        "torch.cat([torch.ones_like(x_data), x_data]",
-        "least_squares", "their order is not",
-    ),
-    "a closure that returns nothing": (
-        "03", "        loss.backward()\n        return loss\n", "        loss.backward()\n",
-        "losses_with", "",
-    ),
-    "a closure without zero_grad": (
-        "03", "    def closure() -> torch.Tensor:\n        optimizer.zero_grad()\n",
-        "    def closure() -> torch.Tensor:\n", "losses_with", "",
-    ),
     # Chapter 4
+    "a layer with one size": (
+        "04", "        self.linear = torch.nn.Linear(1, 1)\n\n", "        self.linear = torch.nn.Linear(1)\n\n",
+        "LogisticModel.__init__", "missing 1 required positional argument: 'out_features'",
+    ),
     "no sigmoid": (
         "04", "F.sigmoid(self.linear(x))", "self.linear(x)", "LogisticModel.forward", "is the sigmoid missing?",
+    ),
+    "a class instead of a layer": (
+        "04", "self.sigmoid = torch.nn.Sigmoid()", "self.sigmoid = torch.nn.Sigmoid",
+        "LogisticModelWithLayer.__init__", "",
     ),
     "data in forward": (
         "04", "self.sigmoid(self.linear(x))", "self.sigmoid(self.linear(x).data)",
@@ -108,6 +86,14 @@ MISTAKES = {
         "boundary", "It is a Tensor; expected is a float",
     ),
     # Chapter 5
+    "one logit for two classes": (
+        "05", "self.linear = torch.nn.Linear(8, 2)", "self.linear = torch.nn.Linear(8, 1)",
+        "PlainModel.__init__", "Linear(8, 2) has (2, 8)",
+    ),
+    "a sigmoid after the only layer": (
+        "05", "return self.linear(x)", "return torch.sigmoid(self.linear(x))",
+        "PlainModel.forward", "sigmoid of what is expected",
+    ),
     "no activation after the second layer": (
         "05", "self.sigmoid(self.hidden2(x))", "self.hidden2(x)", "DeepModel.forward", "",
     ),
@@ -119,22 +105,13 @@ MISTAKES = {
         "05", "self.hidden2 = torch.nn.Linear(16, 16)", "self.hidden2 = torch.nn.Linear(8, 16)",
         "DeepModel.__init__", "",
     ),
-    "tested on the training set": (
-        "05", "return xy[~is_test], xy[is_test]", "return xy[~is_test], xy[~is_test]",
-        "split", "In value 2 of 2: its shape is (9, 2)",
-    ),
-    "standardized by its own mean": (
-        "05", "return (x - x_train.mean(dim=0)) / x_train.std(dim=0)",
-        "return (x - x.mean(dim=0)) / x.std(dim=0)", "standardize", "",
-    ),
-    "the table itself is standardized": (
-        "05", "return (x - x_train.mean(dim=0)) / x_train.std(dim=0)",
-        "x -= x_train.mean(dim=0)\n    x /= x_train.std(dim=0)\n    return x",
-        "standardize", "x is left as it was, [[2, 40], [4, 20]]",
-    ),
     "the number of right predictions": (
         "05", "(predicted == labels).float().mean()", "(predicted == labels).float().sum()",
         "accuracy", "5 times what is expected: a sum instead of a mean?",
+    ),
+    "the accuracy with a graph": (
+        "05", "    with torch.no_grad():\n        predicted = ", "    if True:\n        predicted = ",
+        "accuracy", "no gradients are needed here",
     ),
     # Chapter 6
     "no self. in the dataset": (
@@ -145,12 +122,29 @@ MISTAKES = {
         "MyDataset.__init__", "",
     ),
     "numbers of 64 bits": (
-        "06", "dtype=np.float32, encoding", "encoding", "MyDataset.__init__", "not float32",
+        "06", ", dtype=np.float32)", ")", "MyDataset.__init__", "not float32",
+    ),
+    "not standardized": (
+        "06", "self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0)",
+        "self.x_train = x_train", "MyDataset.__init__", "the features are [[1.0, 6.0]",
+    ),
+    "the columns are counted": (
+        "06", "return self.len", "return self.x_train.shape[1]", "MyDataset.__len__", "",
+    ),
+    "all labels with each sample": (
+        "06", "return self.x_train[idx], self.y_train[idx]", "return self.x_train[idx], self.y_train",
+        "MyDataset.__getitem__", "In value 2 of 2",
     ),
     "no zero_grad in chapter 6": ("06", "optimizer.zero_grad()", "pass", "train", ""),
+    "only the last epoch's loss": (
+        "06", "        losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
+        "    losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
+        "train", "Its length is 1; expected is 2",
+    ),
     "each batch counts alike": (
-        "06", "loss_sum += losses[-1] * len(labels)\n                samples += len(labels)",
-        "loss_sum += losses[-1]\n                samples += 1",
+        "06", "loss_sum += loss.item() * len(labels)  # the last batch may be smaller\n"
+        "        losses.append(loss_sum / len(train_loader.dataset))",
+        "loss_sum += loss.item()\n        losses.append(loss_sum / len(train_loader))",
         "train", "It is right where all batches have the same size",
     ),
     # Chapter 7
@@ -169,24 +163,23 @@ MISTAKES = {
     "no minus": (
         "07", "return -log_p[", "return log_p[", "cross_entropy", "The sign is wrong",
     ),
+    "a layer of another size": (
+        "07", "self.linear3 = torch.nn.Linear(256, 128)", "self.linear3 = torch.nn.Linear(512, 128)",
+        "MNISTModel.__init__", "(128, 256), (64, 128), (10, 64)",
+    ),
     "a softmax before CrossEntropyLoss": (
-        "07", "return self.linear5(x)", "return softmax(self.linear5(x))",
+        "07", "x = self.linear5(x)", "x = softmax(self.linear5(x))",
         "MNISTModel.forward", "softmax of what is expected",
     ),
-    "training set and test set exchanged": (
-        "07", "return train_set, test_set", "return test_set, train_set",
-        "load_mnist", "60,000 are for training",
-    ),
-    "a list instead of a dataset": (
-        "07", "return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))",
-        "return [tensor.to(device) for tensor in dataset.tensors]",
-        "to_device", "It is a list; expected is a TensorDataset",
+    "a ReLU too many": (
+        "07", "x = self.linear5(x)", "x = self.relu1(self.linear5(x))",
+        "MNISTModel.forward", "is there a ReLU too many?",
     ),
     "view mixes samples": (
         "07", "x.view(-1, 28 * 28)", "x.reshape(28 * 28, -1).T", "MNISTModel.forward", "",
     ),
     "detached on the way": (
-        "07", "x = self.relu1(self.linear1(x))", "x = self.relu1(self.linear1(x)).detach()",
+        "07", "x = self.relu1(x)", "x = self.relu1(x).detach()",
         "MNISTModel.forward", "no gradient reaches linear1.weight, linear1.bias\n",
     ),
     "no zero_grad in chapter 7": ("07", "optimizer.zero_grad()", "pass", "train", ""),
@@ -194,13 +187,15 @@ MISTAKES = {
         "07", "loss.backward()\n                optimizer.step()",
         "optimizer.step()\n                loss.backward()", "train", "",
     ),
-    "the loss summed with its graph": ("07", "loss.detach() *", "loss *", "train", ""),
+    "the loss summed with its graph": (
+        "07", "loss_sum += loss.item()", "loss_sum += loss", "train", "it is a Tensor; expected is a float",
+    ),
     "trained in evaluation mode": (
-        "07", "            model.train()\n", "            pass\n",
+        "07", "    model.train()\n", "    pass\n",
         "train", "model is left in evaluation mode",
     ),
     "the last batch's loss": (
-        "07", "loss=loss_sum.item() / samples", "loss=loss.item()", "train", "What differs is loss",
+        "07", "losses.append(loss_sum / len(train_loader))", "losses.append(loss.item())", "train", "",
     ),
     "no step": ("07", "                optimizer.step()\n", "", "train", "weight of model is as it was before"),
     "tested in training mode": (
@@ -210,17 +205,28 @@ MISTAKES = {
     "tested with gradients": ("07", "with torch.no_grad():\n        for", "if True:\n        for",
         "test", "a test needs no gradients"),
     "accuracy by batches": ("07", "total += labels.size(0)", "total += 1", "test", ""),
-    "the last digits instead of the first": (
-        "07", "p.argsort(descending=True)[:2]", "p.argsort()[:2]",
-        "predict_files", "it printed",
+    "the largest logit of each class": (
+        "07", "torch.argmax(y_pred, dim=1)", "torch.argmax(y_pred, dim=0)", "test", "",
     ),
-    "labels of another batch": (
-        "07", "correct += (predicted == labels).sum()",
-        "correct += (predicted == labels.roll(1)).sum()", "test", "",
+    "the accuracy is printed only": (
+        "07", "    return correct / total\n", "", "test", "is `return` missing?",
     ),
-    "logits are no probabilities": (
-        "07", "return softmax(model(images))", "return model(images)",
-        "predict", "rows of probabilities add up to 1",
+    "parameters that are read and not used": (
+        "07",
+        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
+        "    torch.load(path, map_location=device, weights_only=True)\n",
+        "load_model", "",
+    ),
+    "a report instead of the network": (
+        "07",
+        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n"
+        "    return model\n",
+        "    return model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
+        "load_model", "expected is a MNISTModel",
+    ),
+    "a checkpoint from a stranger is trusted": (
+        "07", "map_location=device, weights_only=True", "map_location=device, weights_only=False",
+        "load_model", "",
     ),
     # Chapter 8
     "the ratio of the medians": (
@@ -256,6 +262,13 @@ MISTAKES = {
     ),
     "the first batch is overwritten": (
         "08", "(tensor.clone() for tensor in first_batch)", "first_batch", "captured_train", "overwritten",
+    ),
+    "the images in their order": (
+        "08", "torch.randperm(len(labels), device=device)", "torch.arange(len(labels), device=device)",
+        "batches_on_device", "",
+    ),
+    "accuracy by batches in chapter 8": (
+        "08", "total += labels.size(0)", "total += 1", "accuracy_of", "",
     ),
     "the last time instead of the first": (
         "08", "            return seconds\n    return None",
@@ -315,6 +328,10 @@ MISTAKES = {
     "four products instead of five": (
         "09", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
     ),
+    "a handler that stays": (
+        "09", "    finally:\n        signal.signal(signal.SIGINT, usual)",
+        "    finally:\n        pass", "ctrl_c_noted", "",
+    ),
     "no clipping": (
         "09", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
         "train", "",
@@ -325,65 +342,62 @@ MISTAKES = {
 # another body for it, or some of the chapter's lines and others.
 SOLUTIONS = {
     "01": [
-        (
-            "grid_search",  # a list comprehension
-            """mse_list = [np.mean([loss(y, forward(x, w)) for x, y in xy_data]) for w in ws]
-return list(ws), mse_list
-""",
-        ),
-        (  # an outer product
-            "y_pred = forward(x_data, ws[:, np.newaxis])  # (N,)",
-            "y_pred = np.outer(ws, x_data)  # (N,)",
-        ),
+        ("forward", "return np.multiply(w, x)"),
+        ("loss", "error = y - y_pred\nreturn error * error"),
         (
             "gradient",  # a dot product, divided by hand
             "return 2 * (x_data @ (forward(x_data, w) - y_data)) / len(x_data)",
+        ),
+        (  # a mean of a list
+            """    loss_sum = 0
+    for x, y in xy_data:
+        y_pred = forward(x, w)
+        loss_sum += loss(y, y_pred)
+    mse = loss_sum / len(xy_data)
+""",
+            "    mse = np.mean([loss(y, forward(x, w)) for x, y in xy_data])\n",
+        ),
+        (  # an outer product
+            "y_pred = forward(x_data, ws[:, np.newaxis])  # (3,)",
+            "y_pred = np.outer(ws, x_data)  # (3,)",
         ),
     ],
     "02": [
         ("loss", "return torch.square(y - y_pred)"),
         (  # gradients are accumulated sample by sample
-            """                l_sum += l
-            l_sum.backward()
+            """        l_sum += l
+    l_sum.backward()
 """,
-            """                l.backward()
-                l_sum += l.detach()
+            """        l.backward()
+        l_sum += l.detach()
 """,
         ),
-        (  # data instead of no_grad, and no gradient instead of a zero
-            """                with torch.no_grad():
-                    w -= lr * w.grad
-                w.grad.zero_()
+        (  # a new leaf instead of a change in place
+            """    with torch.no_grad():
+        w_full -= args.lr * w_full.grad
+    w_full.grad.zero_()
 """,
-            """                w.data = w.data - lr * w.grad.data
-                w.grad = None
+            """    w_full = (w_full - args.lr * w_full.grad).detach().requires_grad_()
+    w_full.grad = torch.zeros_like(w_full)
 """,
         ),
     ],
     "03": [
-        (  # zero_grad at the end
-            """            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            progress.end_epoch(loss=loss.item(), w=w, b=b)
-""",
-            """            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            progress.end_epoch(loss=loss.item(), w=w, b=b)
-""",
+        (
+            "LinearModel.forward",
+            "return x @ self.linear.weight.T + self.linear.bias",
+        ),
+        (  # zero_grad at the start
+            "    y_pred = model(x_data)\n    loss = criterion(y_pred, y_data)\n",
+            "    optimizer.zero_grad()\n    y_pred = model(x_data)\n    loss = criterion(y_pred, y_data)\n",
+        ),
+        (
+            "\n    optimizer.zero_grad()\n    loss.backward()\n",
+            "\n    loss.backward()\n",
         ),
         (  # the normal equations
-            "    w, b = torch.linalg.lstsq(columns, y_data).solution.flatten().tolist()\n",
-            "    w, b = torch.linalg.solve(columns.T @ columns, columns.T @ y_data)[:, 0].tolist()\n",
-        ),
-        (  # a loop
-            "    return [optimizer.step(closure).item() for epoch in range(epochs)]\n",
-            """    losses = []
-    for epoch in range(epochs):
-        losses.append(float(optimizer.step(closure)))
-    return losses
-""",
+            "torch.linalg.lstsq(columns, y_data.cpu()).solution",
+            "torch.linalg.solve(columns.T @ columns, columns.T @ y_data.cpu())",
         ),
     ],
     "04": [
@@ -402,29 +416,36 @@ self.layers = torch.nn.Sequential(
 """,
         ),
         ("DeepModel.forward", "return self.layers(x)"),
-        ("standardize", "std, mean = torch.std_mean(x_train, 0)\nreturn x.sub(mean).div(std)"),
         (
             "    return (predicted == labels).float().mean().item()\n",
             "    return (predicted == labels).sum().item() / len(labels)\n",
         ),
-        ("split", "return np.delete(xy, np.s_[::5], axis=0), xy[::5]"),  # slices of NumPy
+        (
+            "mean, std = x_train.mean(dim=0), x_train.std(dim=0)  # (8,) each",
+            "std, mean = torch.std_mean(x_train, dim=0)",
+        ),
+        ("xy_test = table[turn == 0]", "xy_test = table[::5]"),  # a slice of NumPy
     ],
     "06": [
         (
             "self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)",
             "self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N, 1)",
         ),
-        (  # the loss of the epoch as the mean of all losses, weighted
-            """                losses.append(loss.item())
-                loss_sum += losses[-1] * len(labels)
-                samples += len(labels)
-            progress.end_epoch(loss=loss_sum / samples)
-""",
-            """                losses.append(float(loss))
-                samples += len(labels)
-                loss_sum += float(torch.nn.functional.binary_cross_entropy_with_logits(
-                    y_pred.detach(), labels, reduction="sum"))
-            progress.end_epoch(loss=loss_sum / samples)
+        ("MyDataset.__len__", "return len(self.x_train)"),
+        (
+            "train",  # samples are counted, and there is no bar
+            """losses = []
+for epoch in range(epochs):
+    loss_sum, samples = 0.0, 0
+    for inputs, labels in train_loader:
+        optimizer.zero_grad()
+        loss = criterion(model(inputs.to(device)), labels.to(device))
+        loss.backward()
+        optimizer.step()
+        loss_sum += float(loss) * labels.size(0)
+        samples += labels.size(0)
+    losses.append(loss_sum / samples)
+return losses
 """,
         ),
     ],
@@ -449,13 +470,15 @@ return self.linear5(x)
 """,
         ),
         (
-            "predicted = torch.argmax(y_pred, dim=1)  # (B,), as _, predicted = torch.max(…, dim=1)",
+            "predicted = torch.argmax(y_pred, dim=1)  # (B,)",
             "_, predicted = torch.max(y_pred, dim=1)",
         ),
         (
-            "to_device",
-            """images, labels = dataset.tensors
-return TensorDataset(images.to(device), labels.to(device))
+            "load_model",  # moved at the end
+            """model = MNISTModel()
+parameters = torch.load(path, map_location="cpu", weights_only=True)
+model.load_state_dict(parameters)
+return model.to(device)
 """,
         ),
     ],

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
 import itertools
 import json
 import re
@@ -14,12 +13,15 @@ import torch
 from conftest import hurry, needs_cuda, parameters
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision import datasets
 
 from common import data
+from common.chapter import load
+from common.cli import ROOT
 
 NAME = "08_mnist_fast"
 CPU = torch.device("cpu")
-mnist = importlib.import_module("07_mnist_mlp")
+mnist = load(ROOT / "07_mnist_mlp.py")
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +79,13 @@ def assert_nearly_equal(in_16_bits, in_32_bits):
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits(chapter):
     """MNIST, transformed."""
-    train_set, test_set = mnist.load_mnist(data.mnist_root())
-    return SimpleNamespace(
-        train=mnist.transform_once(train_set), test=mnist.transform_once(test_set)
-    )
+    both = []
+    for train in (True, False):
+        both.append(datasets.MNIST(data.mnist_root(), train=train, transform=chapter.TRANSFORM))
+        data.keep_in_memory(both[-1])
+    return SimpleNamespace(train=both[0], test=both[1])
 
 
 @pytest.mark.slow
@@ -90,9 +93,8 @@ def digits():
 def test_the_better_recipe_reaches_98_percent_with_each_seed(seed, chapter, digits):
     """And with seed 0 in the book."""
     rung = chapter.recipe_rung(digits.train, CPU, seed, 3)
-    test_loader = data.bulk_loader(digits.test, 1000)
-    history = chapter.train_and_test(rung, test_loader, CPU, 3)
-    assert history["accuracy"][-1] >= 0.98
+    chapter.train_and_test(rung, DataLoader(digits.test, 1000), CPU, 3)
+    assert rung.history["accuracy"][-1] >= 0.98
 
 
 def test_what_the_run_says(ran):
@@ -147,11 +149,13 @@ def test_the_rungs_that_train_to_the_end(ran):
     for rung in trained:
         seconds = [1000 * epoch / rung.speed() for epoch in rung.history["epoch"]]
         assert rung.history["seconds"] == pytest.approx(seconds)
-    assert recipes[-1].history["accuracy"] == names.final["accuracy"]
-    assert ran.out.endswith(f"Accuracy: {names.final['accuracy'][-1]:.4f}\n")
+    assert recipes[-1].history["accuracy"] == names.fresh.history["accuracy"]
+    accuracy = names.fresh.history["accuracy"][-1]
+    assert ran.out.endswith(f"Accuracy: {accuracy:.4f}\n")
+    assert ran.out.count("/2, Accuracy: ") == 2
+    assert f"\nEpoch 8/8, Accuracy: {accuracy:.4f}\n" in ran.out
     assert names.test_loader.dataset is names.test_set and len(names.test_set) == 500
-    on_test_set = mnist.test(names.fresh.model, names.test_loader, CPU)
-    assert names.final["accuracy"][-1] == on_test_set > 0.2
+    assert accuracy == mnist.test(names.fresh.model, names.test_loader, CPU) > 0.2
 
 
 def test_a_training_with_bf16_only_where_it_is_faster(ran):
@@ -268,6 +272,25 @@ def test_measure_takes_turns_and_counts_images(chapter, monkeypatch):
     assert [name for name, _ in itertools.groupby(order)] == ["slow", "fast", "slow", "fast"]
 
 
+def test_climb_measures_a_rung_that_was_chosen(chapter, capsys):
+    model = fresh_model()
+    before, batches = parameters(model), list(DataLoader(random_images(), batch_size=50))
+
+    def train(some):
+        chapter.train(model, *notes_parts(model), some, CPU)
+
+    rungs = ["another"]
+    chapter.climb(chapter.Rung("4", "mine", batches, model, train), rungs, ["1", "5"], CPU)
+    assert (rungs, capsys.readouterr().out) == (["another"], "mine: not in --rungs\n")
+    assert torch.equal(parameters(model), before)
+    chapter.climb(chapter.Rung("5", "mine", batches, model, train), rungs, ["1", "5"], CPU)
+    assert rungs[0] == "another" and [rung.name for rung in rungs[1:]] == ["mine"]
+    assert rungs[1].speeds == [], "that measurement is not one of the rounds"
+    assert not torch.equal(parameters(model), before)
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"mine: [\d,]+ images/s in a first, short measurement\n", said)
+
+
 # Rungs 1 to 4: the same training
 
 
@@ -377,20 +400,36 @@ def test_the_loader_of_each_rung(ran):
     for loader, workers in [(names.notes_loader, 0), (names.with_workers, 2)]:
         assert type(loader) is DataLoader and loader.dataset is names.train_set
         assert (loader.batch_size, loader.num_workers) == (64, workers)
-    assert names.transformed_loader.batch_size == 64
-    assert names.whole_loader.batch_size is None, "it fetches whole batches"
+        assert not hasattr(loader.dataset, "__getitems__"), "the notes fetch image by image"
+    for loader, dataset, batch_size in [
+        (names.transformed_loader, names.transformed, 64),
+        (names.whole_loader, names.in_memory, 64),
+        *[(rung.loader, names.in_memory, 256) for rung in names.recipe_rungs],
+    ]:
+        assert type(loader) is DataLoader and loader.dataset is dataset
+        assert loader.batch_size == batch_size
+    assert not hasattr(names.transformed, "__getitems__"), "one by one, too"
+    assert hasattr(names.in_memory, "__getitems__"), "it is asked for whole batches"
 
 
 def test_rungs_1_to_3_train_on_the_same_batches(ran):
     """A whole epoch, bit for bit."""
     names = ran.names
     torch.manual_seed(1)
-    expected = list(DataLoader(names.transformed, batch_size=64, shuffle=True))
+    expected = list(DataLoader(names.train_set, batch_size=64, shuffle=True))
     loaders = names.notes_loader, names.with_workers, names.transformed_loader, names.whole_loader
     for loader in loaders:
         torch.manual_seed(1)
         for batch, wanted in zip(loader, expected, strict=True):
             assert all(torch.equal(x, y) for x, y in zip(batch, wanted, strict=True))
+
+
+def test_the_images_are_normalized_as_in_chapter_7(ran):
+    images, labels = ran.names.transformed.tensors
+    train_set = ran.names.train_set
+    expected = (train_set.data[:, None] / 255 - 0.1307) / 0.3081
+    torch.testing.assert_close(images, expected)
+    assert torch.equal(labels, train_set.targets)
 
 
 def test_the_batches_of_rung_4_hold_all_images_once_in_their_order(ran):
@@ -515,8 +554,8 @@ def test_gpu_rungs_without_a_gpu(chapter):
     rungs = chapter.gpu_rungs(random_images(), CPU, seed=0, capture=without_gpu)
     assert [rung.number for rung in rungs] == ["6", "6", "6"]
     assert len({rung.name for rung in rungs}) == 3
-    batches = list(rungs[0].loader)
-    assert [len(labels) for _, labels in batches] == [64], "a graph has one batch size"
+    batches = list(itertools.islice(rungs[0].loader, 3))
+    assert [len(labels) for _, labels in batches] == 3 * [64], "a graph has one batch size"
     for rung in rungs:
         rung.model.load_state_dict(fresh_model().state_dict())
         rung.train(batches)
@@ -525,11 +564,30 @@ def test_gpu_rungs_without_a_gpu(chapter):
     assert_nearly_equal(bf16, graph)
 
 
+def test_batches_on_device_are_whole_and_shuffled(chapter):
+    """Labels that number the images: 130 make two batches in each epoch, and two are left over."""
+    images = torch.arange(130.0).view(130, 1, 1, 1).expand(130, 1, 28, 28)
+    batches = chapter.batches_on_device(TensorDataset(images, torch.arange(130)), CPU)
+    epochs = []
+    for _ in range(2):
+        epochs.append([])
+        for batch, labels in itertools.islice(batches, 2):
+            assert batch.shape == (64, 1, 28, 28)
+            assert torch.equal(batch[:, 0, 0, 0], labels.float())
+            epochs[-1] += labels.tolist()
+        assert len(set(epochs[-1])) == 128, "no image comes twice in an epoch"
+    assert epochs[0] != epochs[1] != sorted(epochs[1]), "the images come in another order each time"
+
+
+def test_batches_on_device_are_born_there(chapter):
+    batches = chapter.batches_on_device(random_images(), torch.device("meta"))
+    assert [tensor.device.type for tensor in next(batches)] == ["meta", "meta"]
+
+
 @needs_cuda
 def test_a_captured_step_learns_what_the_loop_learns(chapter):
     device = torch.device("cuda")
-    once = mnist.to_device(random_images(), device)
-    batches = list(data.bulk_loader(once, 50))
+    batches = [[tensor.to(device) for tensor in batch] for batch in DataLoader(random_images(), 50)]
     results = []
     for capture in (chapter.capture, lambda step: [step() for _ in range(3)] and step):
         model = fresh_model().to(device)
@@ -582,24 +640,55 @@ def test_without_a_compiler_that_rung_is_left_out(run, monkeypatch, quick_figure
 # Throughput is not yet time
 
 
-def test_train_and_test_goes_through_all_batches_and_tests_after_each_epoch(chapter, monkeypatch):
-    class Model:
-        def __init__(self):
-            self.trained = []
+def test_accuracy_of_is_chapter_7s_test_without_a_word(chapter, capsys):
+    """Also where the last batch is smaller."""
+    loader = DataLoader(random_images(250), batch_size=100)
+    model = fresh_model().train()
+    accuracy = chapter.accuracy_of(model, loader, CPU)
+    assert capsys.readouterr().out == "" and not model.training
+    assert accuracy == mnist.test(model, loader, CPU)
+    images, labels = loader.dataset.tensors
+    assert accuracy == (model(images).argmax(dim=1) == labels).sum().item() / 250
 
-        def train(self, batches):
+
+def test_accuracy_of_two_batches(chapter):
+    """The logits are the inputs: right are the first, the second and the fourth."""
+    batches = [[torch.eye(3), torch.tensor([0, 1, 1])], [torch.eye(3)[:1], torch.tensor([0])]]
+    assert chapter.accuracy_of(torch.nn.Identity(), batches, CPU) == 3 / 4
+
+
+def test_train_and_test_goes_through_all_batches_and_tests_after_each_epoch(chapter, capsys):
+    class Model(torch.nn.Module):
+        """Right on the images whose number is below that of the batches trained on."""
+
+        trained = ()
+
+        def learn(self, batches):
             self.trained = [*self.trained, *batches]
 
-    def test(model, test_loader, device):
-        assert (test_loader, device) == ("test loader", CPU)
-        return len(model.trained) / 100
+        def forward(self, images):
+            is_right = images < len(self.trained)
+            return torch.stack([is_right, ~is_right], dim=1).float()
 
-    monkeypatch.setattr(mnist, "test", test)
     model = Model()
-    rung = chapter.Rung("1", "name", ["a", "b", "c"], model, model.train)
-    history = chapter.train_and_test(rung, "test loader", CPU, 2)
+    test_loader = [[torch.arange(10.0), torch.zeros(10, dtype=torch.int64)]]
+    rung = chapter.Rung("1", "name", ["a", "b", "c"], model, model.learn)
+    chapter.train_and_test(rung, test_loader, CPU, 2)
     assert model.trained == ["a", "b", "c", "a", "b", "c"]
-    assert history == {"epoch": [1, 2], "accuracy": [0.03, 0.06]}
+    assert rung.history == {"epoch": [1, 2], "accuracy": [0.3, 0.6]}
+    said = capsys.readouterr().out
+    assert said == "Epoch 1/2, Accuracy: 0.3000\nEpoch 2/2, Accuracy: 0.6000\n"
+
+
+def test_ctrl_c_leaves_the_history_of_whole_epochs(chapter):
+    def learn(batches):
+        if rung.history:
+            raise KeyboardInterrupt
+
+    rung = chapter.Rung("1", "name", [], fresh_model(), learn)
+    with pytest.raises(KeyboardInterrupt):
+        chapter.train_and_test(rung, DataLoader(random_images(), 100), CPU, 3)
+    assert [len(values) for values in rung.history.values()] == [1, 1]
 
 
 def test_estimated_seconds_are_images_divided_by_throughput(chapter):
@@ -646,15 +735,19 @@ def test_a_ladder_without_rungs(fails, monkeypatch, tmp_path):
 # Ctrl-C
 
 
-def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, monkeypatch, tmp_path):
+@pytest.mark.parametrize("at, epochs", [("Epoch 1/3", [1]), ("the notes' recipe:", [])], ids=str)
+def test_ctrl_c_ends_all_of_it_with_a_figure(interrupted, monkeypatch, tmp_path, at, epochs):
     hurry(monkeypatch)
     flags = ["--rungs", "3,5", "--rounds", 1, "--epochs", 3, "--device", "cpu"]
-    done = interrupted(NAME, [*flags, "--output-dir", tmp_path], epochs=1)
-    assert "the better recipe:" not in done.out
-    names = done.names
-    assert [bool(rung.history) for rung in names.rungs] == [True, False, False]
-    on_test_set = mnist.test(names.fresh.model, names.test_loader, CPU)
-    assert names.final == {"epoch": [1], "accuracy": [on_test_set]}
+    done = interrupted(NAME, [*flags, "--output-dir", tmp_path], at)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.count("Stopped. What was learned so far is kept.\n") == 1
+    assert "the better recipe:" not in done.out and "only rungs" not in done.out
+    assert [rung.history.get("epoch", []) for rung in done.names.rungs] == [epochs, [], []]
+    if epochs:  # what was learned in them is in the network
+        accuracy = mnist.test(done.names.fresh.model, done.names.test_loader, CPU)
+        assert done.names.rungs[0].history["accuracy"] == [accuracy]
+        assert done.out.endswith(f"\nAccuracy: {accuracy:.4f}\n")
     assert (tmp_path / f"{NAME}.png").exists()
 
 
@@ -666,4 +759,4 @@ def test_ctrl_c_while_measuring(run, monkeypatch, tmp_path):
     monkeypatch.setattr(time, "perf_counter", interrupt)
     done = run(NAME, "--rungs", "4", "--output-dir", tmp_path)
     assert done.status == 130
-    assert done.out.endswith("Rung 4: no loader\n") and "Stopped" in done.err
+    assert done.err == "\nStopped.\n" and "images/s" not in done.out

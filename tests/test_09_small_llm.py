@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from argparse import Namespace
 from pydoc_data.topics import topics
@@ -21,9 +22,8 @@ from conftest import needs_cuda, parameters, save_empty_figures
 from PIL import Image
 from torch.nn import functional as F
 
-from common import plotting, training
+from common import training
 from common.cli import ROOT, UserError
-from common.device import one_thread
 
 NAME = "09_small_llm"
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
@@ -34,8 +34,10 @@ CHEAP = ["--iterations", 8, "--batch-size", 2, "--length", 20, "--device", "cpu"
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
     """The models here are too small for a second core to help."""
-    with one_thread():
-        yield
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
 
 
 @pytest.fixture(scope="module")
@@ -657,19 +659,20 @@ def test_muon_is_for_the_matrices_of_the_blocks(chapter, config):
     [(5, [4, 5]), (25, [4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 25])],
     ids=["two iterations", "many"],
 )
-def test_train_is_the_loop_that_the_reader_knows(iterations, ends, chapter, config):
+def test_train_is_the_loop_that_the_reader_knows(iterations, ends, chapter, config, capsys):
     config = dataclasses.replace(config, max_iters=iterations)
     ids = torch.randint(10, (200,), generator=torch.Generator().manual_seed(0))
     model = make_model(chapter.GPT, config)
     expected, measured = copy.deepcopy(model), []
 
     def measure():
-        measured.append(0.5)
-        return {"val loss": 0.5}
+        measured.append(0.5 + len(measured))
+        return measured[-1]
 
     optimizers = chapter.make_optimizers(model, config.lr)
     torch.manual_seed(5)
     history = chapter.train(model, optimizers, ids, config, measure, first=3)
+    said = capsys.readouterr().out
 
     optimizers = chapter.make_optimizers(expected, config.lr)
     torch.manual_seed(5)
@@ -690,6 +693,11 @@ def test_train_is_the_loop_that_the_reader_knows(iterations, ends, chapter, conf
     assert history["iteration"] == ends and history["val loss"] == measured
     for loss, start, end in zip(history["loss"], [3, *ends], ends, strict=False):
         assert loss == pytest.approx(sum(losses[start - 3 : end - 3]) / (end - start))
+    reports = zip(ends, history["loss"], measured, strict=True)
+    assert said == "".join(
+        f"Iteration {end}/{iterations}, loss {loss:.4f}, val loss {val_loss:.4f}\n"
+        for end, loss, val_loss in reports
+    )
 
 
 def test_train_overfits_one_window(chapter, config):
@@ -698,7 +706,7 @@ def test_train_overfits_one_window(chapter, config):
     ids = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6, 5])
     model = make_model(chapter.GPT, config)
     assert chapter.cross_entropy(model(ids[None, :-1]), ids[None, 1:]) > 2
-    history = chapter.train(model, chapter.make_optimizers(model, config.lr), ids, config, dict)
+    history = chapter.train(model, chapter.make_optimizers(model, config.lr), ids, config)
     assert history["loss"][-1] < 0.02
 
 
@@ -708,8 +716,8 @@ def test_each_loss_in_the_history_is_a_mean_of_batches(iterations, chapter, conf
     config = dataclasses.replace(config, max_iters=iterations)
     model = make_model(chapter.GPT, config)
     optimizers = chapter.make_optimizers(model, 1e-6)
-    history = chapter.train(model, optimizers, torch.arange(200) % 10, config, dict)
-    assert history["iteration"][-1] == iterations
+    history = chapter.train(model, optimizers, torch.arange(200) % 10, config)
+    assert history["iteration"][-1] == iterations and history["val loss"] == []
     assert all(loss > 0 for loss in history["loss"])
 
 
@@ -721,11 +729,79 @@ def test_train_goes_back_to_training_mode_after_each_evaluation(chapter, config)
 
     def measure():
         model.eval()
-        return {}
+        return 0.0
 
     optimizers = chapter.make_optimizers(model, config.lr)
     chapter.train(model, optimizers, torch.randint(10, (50,)), config, measure)
     assert modes == 2 * [True]
+
+
+# Ctrl-C
+
+
+@pytest.fixture
+def usual_ctrl_c():
+    """KeyboardInterrupt, as in a terminal: in a background job Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_ctrl_c_is_noted(chapter, usual_ctrl_c):
+    with chapter.ctrl_c_noted() as noted:
+        assert not noted
+        signal.raise_signal(signal.SIGINT)
+        assert len(noted) == 1, "Ctrl-C is to enter the list that the block was given"
+    assert signal.getsignal(signal.SIGINT) == usual_ctrl_c
+
+
+def test_a_second_ctrl_c_stops_at_once(chapter, usual_ctrl_c):
+    with pytest.raises(KeyboardInterrupt), chapter.ctrl_c_noted() as noted:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second Ctrl-C did nothing")
+    assert len(noted) == 1
+
+
+def test_an_error_leaves_the_usual_ctrl_c(chapter, usual_ctrl_c):
+    with pytest.raises(ZeroDivisionError), chapter.ctrl_c_noted():
+        1 / 0  # noqa: B018
+    assert signal.getsignal(signal.SIGINT) == usual_ctrl_c
+
+
+def test_another_thread_leaves_ctrl_c_alone(chapter, usual_ctrl_c):
+    """Python lets only the main thread install a handler: the other one would get an error."""
+    seen = []
+
+    def work():
+        with chapter.ctrl_c_noted() as noted:
+            seen.append((list(noted), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [([], usual_ctrl_c)]
+
+
+def test_train_ends_with_the_iteration_in_which_ctrl_c_comes(
+    chapter, config, usual_ctrl_c, monkeypatch
+):
+    """As if it had been the last: it is reported, and all of its updates are made."""
+    ids, results = torch.arange(200) % 10, []
+    for stops in (False, True):
+        model = make_model(chapter.GPT, config)
+        optimizers = chapter.make_optimizers(model, config.lr)
+        torch.manual_seed(5)
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, 3 if stops else None)
+            history = chapter.train(model, optimizers, ids, config, lambda: 0.5)
+        assert history["iteration"] == list(range(1, 4 if stops else 9))
+        assert len(history["loss"]) == len(history["val loss"]) == len(history["iteration"])
+        results.append((model, history, optimizers))
+    (whole_model, whole, _), (model, stopped, optimizers) = results
+    assert stopped["loss"] == whole["loss"][:3]
+    chapter.train(model, optimizers, ids, config, first=3)
+    assert torch.equal(parameters(model), parameters(whole_model))
 
 
 # Several processes
@@ -856,10 +932,10 @@ def test_under_torchrun_ctrl_c_saves_what_was_learned(chapters_folder, flags, tm
         process.wait(timeout=60)
     finally:
         process.kill()
-    stopped = re.search(r"Stopped after ([\d,]+) of 100000 iterations", said)
+    stopped = re.search(r"Stopped after (\d+) of 100000 iterations", said)
     assert stopped, said
     history = training.read_checkpoint(tmp_path / f"{NAME}.pt")["history"]
-    assert history["iteration"][-1] == int(stopped[1].replace(",", ""))
+    assert history["iteration"][-1] == int(stopped[1])
 
 
 # Continuing a prompt
@@ -971,7 +1047,7 @@ def test_the_head_that_attends_far_back_and_sharply_is_shown(run, flags, monkeyp
     assert "head 4 of layer 1 attends most sharply" in done.out
     _, attends = names.fig.axes
     assert attends.images[0].get_array().tolist() == made_up[3].tolist()
-    characters = plotting.visible(names.text[-(len(names.text) // 10) :][:32])
+    characters = list(names.text[-(len(names.text) // 10) :][:32].replace(" ", "␣"))
     for labels in (attends.get_xticklabels(), attends.get_yticklabels()):
         assert [label.get_text() for label in labels] == characters
 
@@ -1043,8 +1119,9 @@ def test_after_ctrl_c_resume_continues_as_if_never_stopped(
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
         stopped = run(NAME, *flags)
-    assert stopped.status == 130
-    assert "Stopped after 3 of 8 iterations; what was learned until then is kept." in stopped.out
+    assert (stopped.status, stopped.err) == (0, "")
+    assert "\nStopped after 3 of 8 iterations. What was learned so far is kept.\n" in stopped.out
+    assert "Stopped" not in never_stopped.out
     assert (parts / f"{NAME}.png").exists()
     assert training.read_checkpoint(parts / f"{NAME}.pt")["history"]["iteration"] == [1, 2, 3]
     resumed = run(NAME, *flags)
@@ -1160,6 +1237,14 @@ def test_a_loss_that_becomes_nan(fails, flags, tmp_path):
     message = fails(NAME, [*flags, "--lr", 1e30], status=1)
     assert "diverged" in message and "--lr" in message
     assert not (tmp_path / f"{NAME}.pt").exists()
+
+
+def test_a_loss_that_becomes_huge(run, flags):
+    """Its perplexity is more than a number can hold."""
+    done = run(NAME, *flags, "--lr", 5)
+    assert (done.status, done.err) == (0, "")
+    assert done.names.history["val loss"][-1] > 710
+    assert done.out.endswith(" nats per character (perplexity inf)\n")
 
 
 def test_flags_that_cannot_be_met(fails, flags):

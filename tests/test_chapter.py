@@ -1,11 +1,14 @@
-"""common/chapter.py: how a chapter begins, announces its sections, and ends."""
+"""common/chapter.py: how a chapter begins, announces its sections, and is loaded."""
 
+import multiprocessing
 import re
+import sys
+import textwrap
 
 import pytest
 import torch
 
-from common import chapter, device, progress
+from common import chapter, device
 
 PAGE = '''# %% [markdown]
 """# Chapter 0 · Title
@@ -16,44 +19,46 @@ What you will learn.
 # %%
 from common import chapter, cli
 
-MAIN = __name__ == "__main__"
-if MAIN:
-    parser = cli.parser(__doc__, epochs=3, device=True)
-    parser.add_argument("--predict", nargs="+")
-    args = chapter.begin(parser, only={"predict": "predict"})
+parser = cli.parser(__doc__, epochs=3, device="auto")
+parser.add_argument("--predict", nargs="+")
+args = chapter.begin(parser, only={"predict": "predict"})
 
 # %% [markdown]
 # ## First · 第一
 #
 # The **gradient** is $2 x (w x - y)$.
 
-
 # %%
+BEST = 3
+worst = 4
+
+
 def predict(args):
     """Says what it was given."""
-    print("predicting", args.predict, args.device, MAIN)
+    print("predicting", args.predict, args.device, "worst" in globals())
 
 
-if MAIN:
-    chapter.section()
-    print("first result")
+print("first result")
+print("and more")
 
 # %% [markdown]
-# ## Second
+# ## Silent
 
 # %%
-if MAIN:
-    chapter.section()
-    print("second result")
+silent = 1
+
+# %% [markdown]
+# ## Third
+
+# %%
+for i in range(2):
+    print("third result", i)
 
 # %% tags=["hide-input"]
-if MAIN:
-    decoration = 1
+decoration = 1
 
 # %%
-if MAIN:
-    print("last")
-    chapter.end()
+print("last")
 '''
 
 
@@ -69,14 +74,26 @@ def page(tmp_path, run):
 
 
 def test_a_run_tells_title_device_sections_and_results(page, tmp_path):
+    """A heading stands above the first that its section prints, and none is left out."""
     done = page()
     assert done.status == 0
     assert done.out == (
-        "Chapter 0 · Title\nDevice: cpu\n\n"
-        "1. First · 第一\nfirst result\n\n2. Second\nsecond result\nlast\n"
+        "Chapter 0 · Title\nDevice: cpu\n\n1. First · 第一\nfirst result\nand more\n\n"
+        "2. Silent\n\n3. Third\nthird result 0\nthird result 1\nlast\n"
     )
     assert done.names.args.output_dir == tmp_path / "outputs" and (tmp_path / "outputs").is_dir()
     assert done.names.args.device == torch.device("cpu")
+
+
+def test_settings_are_flags_with_their_defaults(run, tmp_path):
+    source = (
+        '"""# T"""\nfrom common import chapter\nargs = chapter.begin(__doc__, epochs=3, lr=0.5)\n'
+    )
+    (tmp_path / "00_page.py").write_text(source, encoding="utf-8")
+    args = run(tmp_path / "00_page").names.args
+    assert (args.epochs, args.lr, args.seed, args.step) == (3, 0.5, 0, False)
+    assert run(tmp_path / "00_page", "--lr", "2").names.args.lr == 2
+    assert "unrecognized arguments: --device" in run(tmp_path / "00_page", "--device", "cpu").err
 
 
 def test_the_seed_is_set(page):
@@ -87,25 +104,51 @@ def test_the_seed_is_set(page):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(run, tmp_path):
+    """Unless the chapter's batches are large: on a busy computer a second core is waited for."""
+    threads = torch.get_num_threads()
+    try:
+        for settings, expected in [("epochs=3", 1), ("batch_size=2", 1), ("batch_size=64", 2)]:
+            torch.set_num_threads(2)
+            source = f'"""# T"""\nfrom common import chapter\nchapter.begin(__doc__, {settings}, '
+            (tmp_path / "00_page.py").write_text(source + 'device="auto")\n', encoding="utf-8")
+            run(tmp_path / "00_page", "--device", "cpu")
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_flag_that_asks_for_one_thing_only(page, tmp_path):
-    """The function comes from the imported chapter, so nothing else runs."""
+    """The function comes from the loaded chapter, so nothing else runs."""
     done = page("--predict", "a.png", "b.png")
     assert (done.status, done.out) == (0, "predicting ['a.png', 'b.png'] cpu False\n")
     assert not (tmp_path / "outputs").exists()
+
+
+def test_loading_keeps_definitions_and_constants(page, tmp_path, capsys):
+    page()
+    module = chapter.load(tmp_path / "00_page.py")
+    assert capsys.readouterr().out == ""
+    assert module.BEST == 3 and module.predict.__doc__ == "Says what it was given."
+    assert module.__doc__.startswith("# Chapter 0 · Title")
+    assert not {"worst", "args", "parser", "silent", "i"} & set(vars(module))
+    line = PAGE.splitlines().index("def predict(args):") + 1
+    assert module.predict.__code__.co_firstlineno == line, "tracebacks and debuggers need it"
 
 
 def test_step_shows_prose_and_code_and_waits(page, monkeypatch):
     waited = []
     monkeypatch.setattr("builtins.input", lambda prompt: waited.append(prompt))
     out = page("--step").out
-    assert len(waited) == 3
-    beginning, first, second = re.split(r"^\d\. .*\n", out, flags=re.MULTILINE)
+    assert len(waited) == 4
+    beginning, first, silent, third = re.split(r"^\d\. .*\n", out, flags=re.MULTILINE)
     assert "What you will learn." in beginning and "import chapter" in beginning
     assert "The gradient is 2 x (w x - y)." in first
     assert "def predict(args):" in first and 'print("first result")' in first
     assert first.index("def predict") < first.index("\nfirst result\n")
-    assert 'print("second result")' in second and 'print("last")' in second
-    assert "decoration" not in out and "chapter.section()" not in out and "# %%" not in out
+    assert "silent = 1" in silent
+    assert "third result" in third and 'print("last")' in third
+    assert "decoration" not in out and "# %%" not in out
 
 
 @pytest.mark.parametrize("error", [EOFError(), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "")])
@@ -117,6 +160,59 @@ def test_step_goes_on_where_nobody_can_press_enter(error, page, monkeypatch):
 
     monkeypatch.setattr("builtins.input", press)
     assert page("--step").out.endswith("last\n")
+
+
+def test_a_bar_makes_room_for_headings_and_lines(run, tmp_path):
+    """It is wiped before a line, and drawn again below it: never between a line and its end."""
+    source = """
+        # %%
+        import sys
+        from common import chapter
+        from tqdm import tqdm
+        args = chapter.begin("# T")
+
+        # %% [markdown]
+        # ## Loop
+
+        # %%
+        for i in tqdm(range(2), ncols=30, mininterval=0):
+            print("step", i)
+    """
+    (tmp_path / "00_page.py").write_text(textwrap.dedent(source), encoding="utf-8")
+    done = run(tmp_path / "00_page")
+    assert "\n1. Loop\nstep 0\nstep 1\n" in done.out
+    assert done.err.count("0/2") >= 2, "the bar is drawn again after it was wiped"
+
+
+def test_a_worker_runs_the_page_silently_and_without_a_gpu(tmp_path, monkeypatch, capsys):
+    """A worker that is no fork runs it under another name; it writes no file."""
+    source = f"{PAGE}\nassert str(args.device) == 'cpu'\n"
+    path = tmp_path / "00_page.py"
+    path.write_text(source, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", [str(path), "--output-dir", str(tmp_path / "new")])
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    exec(compile(source, path, "exec"), {"__name__": "__mp_main__", "__doc__": "# T"})
+    assert capsys.readouterr().out == "" and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_do_not_run_a_page_without_a_guard_again(method, run, tmp_path, monkeypatch):
+    """Python looks for the page in __main__.__file__, and a page with a guard is left there."""
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    for guard in ["", 'if __name__ == "__main__":\n    pass\n']:
+        path = tmp_path / "00_page.py"
+        path.write_text(f"{PAGE}\n{guard}", encoding="utf-8")
+        names = run(tmp_path / "00_page", "--device", "cpu").names
+        assert hasattr(names, "__file__") == (method == "fork" or bool(guard))
+
+
+@pytest.mark.parametrize("method, workers", [("fork", 2), ("spawn", 0)])
+def test_in_a_notebook_only_forked_workers_find_its_classes(method, workers, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    names = {"chapter": chapter}
+    exec(compile('args = chapter.begin("# T", workers=2)', "<cell>", "exec"), names)
+    assert names["args"].workers == workers
 
 
 def test_of_torchruns_processes_the_first_speaks(page, monkeypatch):
@@ -146,17 +242,6 @@ def test_a_section_by_its_line():
     number, heading, prose, code = chapter.find_section(PAGE, lines.index("def predict(args):"))
     assert (number, heading) == (1, "First · 第一")
     assert prose == "The **gradient** is $2 x (w x - y)$."
-    assert code.startswith("def predict(args):\n") and code.endswith('    print("first result")')
+    assert code.startswith("BEST = 3\n") and code.endswith('print("and more")')
     number, heading, prose, code = chapter.find_section(PAGE, 1)
     assert (number, heading, prose) == (0, "", "What you will learn.")
-
-
-def test_the_end_after_ctrl_c(run, tmp_path):
-    stopping = PAGE.replace('print("last")', 'chapter.progress.stopped.append("1 of 3 epochs")')
-    (tmp_path / "00_page.py").write_text(stopping, encoding="utf-8")
-    done = run(tmp_path / "00_page", "--device", "cpu")
-    assert done.status == 130
-    assert done.out.endswith("Stopped after 1 of 3 epochs; what was learned until then is kept.\n")
-    assert chapter.stopped()
-    progress.stopped.clear()
-    assert not chapter.stopped()

@@ -1,14 +1,14 @@
 """common/data.py: the data is what it should be, and batches come whole."""
 
 import gzip
-import multiprocessing
-import sys
-import types
 
+import numpy as np
 import pytest
 import torch
 import torchvision
-from torch.utils.data import DataLoader, TensorDataset
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
 
 from common import data
 from common.cli import UserError
@@ -81,48 +81,79 @@ def test_a_read_only_project_unpacks_elsewhere(altered_data, monkeypatch):
     assert len(torchvision.datasets.MNIST(root, train=False)) == 10_000
 
 
-def test_workers_start_where_they_find_the_dataset(monkeypatch):
-    notebook, script = types.ModuleType("__main__"), types.ModuleType("__main__")
-    script.__file__ = "06_dataloader.py"
-    for main, method, can_start in [
-        (script, "spawn", True),
-        (notebook, "spawn", False),
-        (notebook, "forkserver", False),
-        (notebook, "fork", True),
-    ]:
-        monkeypatch.setitem(sys.modules, "__main__", main)
-        monkeypatch.setattr(multiprocessing, "get_start_method", lambda method=method: method)
-        assert data.workers_can_start() is can_start
+class Digits(torch.utils.data.Dataset):
+    """Stands in for torchvision's MNIST: a few images of noise."""
+
+    def __init__(self, samples, transform):
+        generator = torch.Generator().manual_seed(0)
+        self.data = torch.randint(0, 256, (samples, 28, 28), dtype=torch.uint8, generator=generator)
+        self.targets, self.transform = torch.arange(samples) % 10, transform
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, i):
+        return self.transform(Image.fromarray(self.data[i].numpy())), int(self.targets[i])
 
 
-@pytest.mark.parametrize("samples, batch_size", [(130, 64), (128, 64), (3, 64), (7, 1)])
+NORMALIZE = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
+
+
+@pytest.mark.parametrize("samples, batch_size", [(130, 64), (128, 64), (13, 64), (17, 1)])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_bulk_loader_gives_the_batches_of_a_plain_one(samples, batch_size, shuffle):
-    dataset = TensorDataset(torch.randn(samples, 1, 2, 3), torch.arange(samples))
-    plain = DataLoader(dataset, batch_size=batch_size, shuffle=shuffle)
-    bulk = data.bulk_loader(dataset, batch_size, shuffle)
-    assert len(bulk) == len(plain)
-    for loader in (plain, bulk):
+def test_kept_in_memory_the_batches_stay_the_same(samples, batch_size, shuffle):
+    """Bit for bit, and without fetching a single image."""
+    batches = []
+    for kept in (False, True):
+        dataset = Digits(samples, NORMALIZE)
+        if kept:
+            data.keep_in_memory(dataset)
+            dataset.transform = None  # it would fail
+        loader = DataLoader(dataset, batch_size=batch_size, shuffle=shuffle)
         torch.manual_seed(1)
-        loader.seen = [batch for epoch in range(2) for batch in loader]
-    assert len(bulk.seen) == len(plain.seen)
-    for (inputs, labels), (plain_inputs, plain_labels) in zip(bulk.seen, plain.seen, strict=True):
-        assert torch.equal(inputs, plain_inputs) and torch.equal(labels, plain_labels)
+        batches.append([batch for epoch in range(2) for batch in loader])
+    for one, other in zip(*batches, strict=True):
+        assert type(one) is type(other) is list
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
 
 
-def test_bulk_batches_are_born_on_the_device_of_the_data():
-    dataset = TensorDataset(torch.empty(10, 3, device="meta"))
-    loader = data.bulk_loader(dataset, 4, shuffle=True)
-    assert [index.device.type for index in loader.sampler] == ["meta"] * 3
-    assert [inputs.device.type for (inputs,) in loader] == ["meta"] * 3
+def test_more_than_a_thousand_images_are_kept_in_their_order():
+    dataset = Digits(2500, NORMALIZE)
+    data.keep_in_memory(dataset)
+    for i in (0, 999, 1000, 1001, 2499):
+        ((images, labels),) = dataset.__getitems__([i])
+        assert torch.equal(images[0], dataset[i][0]) and labels.tolist() == [i % 10]
 
 
-def test_several_texts_are_read_as_one(tmp_path):
-    for name, text in [("a.txt", "one"), ("b.md", "二")]:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "c.txt").write_text("with a mark", encoding="utf-8-sig")
-    paths = [tmp_path / name for name in ("a.txt", "b.md", "c.txt")]
-    assert data.read_texts(paths) == "one\n二\nwith a mark"
+@pytest.mark.parametrize(
+    "extra", [transforms.RandomRotation(30), transforms.RandomHorizontalFlip(), transforms.Pad(2)]
+)
+def test_a_transform_of_more_than_single_pixels_is_applied_image_by_image(extra):
+    """It may be another one each time."""
+    dataset = Digits(30, transforms.Compose([extra, NORMALIZE]))
+    data.keep_in_memory(dataset)
+    assert not hasattr(dataset, "__getitems__")
+    images, labels = next(iter(DataLoader(dataset, batch_size=4)))
+    assert len(images) == 4 and labels.tolist() == [0, 1, 2, 3]
+
+
+def test_a_table_is_read_as_it_is_or_as_a_plain_copy(tmp_path):
+    """np.loadtxt opens a file in the system's encoding, so the copy has numbers only."""
+    plain = tmp_path / "plain.csv"
+    plain.write_text("# a, b\n1,2,0\n\n2,1,1\n")
+    assert data.check_table(plain) == plain
+    for encoding in ("utf-8", "utf-8-sig"):
+        chinese = tmp_path / "数据.csv"
+        chinese.write_text("# 血糖,标签\n1, 2,0\n2,1,1  # 是\n", encoding=encoding)
+        copy = data.check_table(chinese)
+        assert copy != chinese and copy.read_bytes().isascii()
+        assert np.loadtxt(copy, delimiter=",").tolist() == [[1, 2, 0], [2, 1, 1]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_text_is_read(encoding, tmp_path):
+    (tmp_path / "a.txt").write_text("one\n二", encoding=encoding)
+    assert data.read_text(tmp_path / "a.txt", "a text") == "one\n二"
 
 
 @pytest.mark.parametrize(
@@ -134,5 +165,5 @@ def test_what_is_no_text_is_named(content, problem, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=problem) as error:
-        data.read_texts([path])
-    assert str(path) in str(error.value)
+        data.read_text(path, "a text")
+    assert str(path) in str(error.value) and "Expected a text." in str(error.value)

@@ -12,8 +12,7 @@ from common.cli import UserError
 
 
 def pretend(monkeypatch, is_available, current=None, count=1):
-    ask_anew = functools.cache(device._is_available.__wrapped__)
-    monkeypatch.setattr(device, "_is_available", ask_anew)
+    monkeypatch.setattr(device, "_accelerator", functools.cache(device._accelerator.__wrapped__))
     monkeypatch.setattr(torch.accelerator, "is_available", is_available)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: current)
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
@@ -88,14 +87,6 @@ def test_an_unknown_device_names_those_there_are(monkeypatch):
     pretend(monkeypatch, lambda: False)
     with pytest.raises(UserError, match=r"'abacus' is not available here\. .*: auto, cpu\."):
         device.pick_device("abacus")
-
-
-def test_one_thread_is_for_the_block_only():
-    before = torch.get_num_threads()
-    with pytest.raises(ZeroDivisionError), device.one_thread():
-        assert torch.get_num_threads() == 1
-        raise ZeroDivisionError
-    assert torch.get_num_threads() == before
 
 
 @needs_cuda

@@ -1,11 +1,11 @@
 """common/plotting.py: figures."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 from PIL import Image
 
 from common import plotting
+from common.cli import UserError
 
 
 def test_a_figure_is_saved_for_reading_and_closed(tmp_path, capsys, monkeypatch):
@@ -20,9 +20,13 @@ def test_a_figure_is_saved_for_reading_and_closed(tmp_path, capsys, monkeypatch)
     assert not plt.get_fignums()
 
 
-def test_each_character_is_made_visible():
-    assert plotting.visible("a b$é") == ["a", "␣", "b", r"\$", "é"]
-    assert plotting.visible("月") == ["□"]
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_curve_that_is_not_finite_means_that_training_has_diverged(value, tmp_path):
+    fig = plotting.figure(1, 1)
+    fig.subplots().plot([1.0, value, 2.0])
+    with pytest.raises(UserError, match=r"diverged.*lower --lr") as error:
+        plotting.finish(fig, tmp_path / "line.png")
+    assert error.value.status == 1 and not any(tmp_path.iterdir())
 
 
 def test_show_without_a_display_says_so(tmp_path, capsys):
@@ -47,12 +51,3 @@ def test_a_notebook_shows_the_figure_without_being_asked(backend, tmp_path, monk
     plotting.finish(plotting.figure(1, 1), tmp_path / "line.png")
     assert len(shown) == 1 and len(shown[0]) == 1
     assert not plt.get_fignums(), "the notebook would show it once more"
-
-
-def test_a_row_of_images():
-    fig = plotting.figure(3, 1)
-    images = np.array([[[0, 1]], [[1, 0]]])
-    plotting.image_row(fig, images, ["a", "b"], ["black", "red"], "Two")
-    assert [axes.get_title() for axes in fig.axes if axes.images] == ["a", "b"]
-    assert fig.axes[1].images[0].get_array().tolist() == [[1, 0]]
-    assert fig.axes[1].title.get_color() == "red"

@@ -82,7 +82,7 @@ def test_start_empties_each_function_and_keeps_the_rest_to_the_letter(name, fold
     assert written == [f'raise NotImplementedError("write {one}")' for one in names]
     original = iter(SOURCES[name].splitlines())
     assert all(line in original for line in lines if "raise NotImplementedError" not in line)
-    for kept in ["# %%", "class ", "    def __init__", "if MAIN:", "chapter.section()"]:
+    for kept in ["# %%", "class ", "    def __init__", "chapter.begin("]:
         assert exercise.count(kept) == SOURCES[name].count(kept)
 
 

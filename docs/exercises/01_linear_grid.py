@@ -6,9 +6,11 @@
 # <details><summary>Answer</summary>
 
 # %%
-w_after, _ = gradient_descent(x_data, y_data, 9.0, lr=0.25, epochs=10)
-print(f"after 10 steps w = {w_after:.1f}, the distance from 2 is {w_after - 2:.1f}")
-print(f"7 x (-4/3)^10 = {7 * (-4 / 3) ** 10:.1f}")
+w_after = 9.0
+for step in range(10):
+    w_after = w_after - 0.25 * gradient(x_data, y_data, w_after)
+print("w", w_after, "distance from 2", w_after - 2)
+print("7 times the factor, ten times:", 7 * (-4 / 3) ** 10)
 
 # %% [markdown]
 # Each step multiplies the distance $w - 2$ by $1 - 2 \cdot 0.25 \cdot 14/3 = -4/3$. Its absolute
@@ -17,25 +19,31 @@ print(f"7 x (-4/3)^10 = {7 * (-4 / 3) ** 10:.1f}")
 # </details>
 #
 # **2.** With which learning rate does gradient descent reach $w = 2$ in a single step, from
-# wherever it starts? Why does no such learning rate exist for the line with a bias?
+# wherever it starts? Then give the model a bias: train $\hat y = w x + b$ on the labels
+# `y_data + 1`, with one derivative and one update for each of the two parameters.
 #
 # <details><summary>Answer</summary>
 
 # %%
-for start in (9.0, -100.0):
-    w_after, _ = gradient_descent(x_data, y_data, start, lr=3 / 28, epochs=1)
-    print(f"from {start:g} in one step to {w_after:.4f}")
-curvatures = np.linalg.eigvalsh(
-    2 * np.array([[(x_data**2).mean(), x_data.mean()], [x_data.mean(), 1]])
-)
-print("curvatures along the two axes of the valley:", curvatures.round(3))
+print("from 9 to", 9.0 - 3 / 28 * gradient(x_data, y_data, 9.0))
+print("from -100 to", -100.0 - 3 / 28 * gradient(x_data, y_data, -100.0))
+
+w, b = 9.0, 0.0
+for epoch in range(400):
+    error = forward(x_data, w) + b - (y_data + 1)
+    w = w - 0.1 * (2 * x_data * error).mean()
+    b = b - 0.1 * (2 * error).mean()
+    if (epoch + 1) % 50 == 0:
+        print("epoch", epoch + 1, "w", w, "b", b)
 
 # %% [markdown]
-# The factor has to be 0: $lr = \frac{1}{2 \cdot 14/3} = 3/28 \approx 0.107$. For a parabola the
-# best learning rate is 1 over the second derivative, the curvature. With two parameters there are
-# two curvatures, one across the valley and one along it, here 46 times smaller. A learning rate can
-# suit only one of them: below the limit that the steep direction sets, the flat one takes many
-# steps.
+# The factor has to be 0, so $lr = \frac{1}{2 \cdot 14/3} = 3/28 \approx 0.107$. With the bias, the
+# derivative with respect to $w$ is again the mean of $2x$ times the error, and the one with respect
+# to $b$ is the mean of 2 times the error. Now no learning rate gets there in a single step: after
+# 50 epochs $w$ is still 2.45, and it takes hundreds to get close to $w = 2$ and $b = 1$. The MSE is
+# the valley of this chapter's figure, steep across and almost flat along. A learning rate that
+# suits the steep direction makes tiny steps in the flat one, and above about 0.18 the steps across
+# the valley diverge.
 #
 # </details>
 #
@@ -46,10 +54,11 @@ print("curvatures along the two axes of the valley:", curvatures.round(3))
 
 # %%
 y_moved = np.array([2.5, 4.0, 5.5])
-best_of_all = (x_data * y_moved).sum() / (x_data**2).sum()
-_, moved_list = grid_search(np.column_stack((x_data, y_moved)), ws)
-print(f"best w: {best_of_all:.4f}, MSE {loss(y_moved, forward(x_data, best_of_all)).mean():.5f}")
-print(f"grid:   {ws[np.argmin(moved_list)]:.4f}, MSE {min(moved_list):.5f}")
+w_best = (x_data * y_moved).sum() / (x_data**2).sum()
+print("w", w_best, "MSE", loss(y_moved, forward(x_data, w_best)).mean())
+
+mse = loss(y_moved, forward(x_data, ws[:, np.newaxis])).mean(axis=1)
+print("grid: w", ws[mse.argmin()], "MSE", mse.min())
 
 # %% [markdown]
 # Where the gradient, the mean of $2x(wx - y)$, is 0: $w = \sum x y / \sum x^2 = 27/14 \approx
@@ -65,12 +74,13 @@ print(f"grid:   {ws[np.argmin(moved_list)]:.4f}, MSE {min(moved_list):.5f}")
 
 # %%
 absolute = np.abs(forward(x_data, ws[:, np.newaxis]) - y_data).mean(axis=1)
-print(f"lowest mean absolute error {absolute.min():.4f} at w = {ws[absolute.argmin()]:.1f}")
-w_after = 9.0
+print("lowest mean absolute error", absolute.min(), "at w =", ws[absolute.argmin()])
+
+w = 9.0
 for step in range(200):
-    w_after -= 0.1 * (x_data * np.sign(forward(x_data, w_after) - y_data)).mean()
-    if step >= 197:
-        print(f"after {step + 1} steps: w = {w_after:.4f}")
+    w = w - 0.1 * (x_data * np.sign(forward(x_data, w) - y_data)).mean()
+    if step >= 196:
+        print("after", step + 1, "steps: w", w)
 
 # %% [markdown]
 # The best weight is the same, since all three points lie on the line. But the derivative of

@@ -8,12 +8,16 @@
 
 # %%
 flat_labels = y_data.flatten()  # (3,)
-print("shape of the differences:", tuple((model(x_data) - flat_labels).shape))
-torch.manual_seed(args.seed)
+print((model(x_data) - flat_labels).shape)
+
 fresh = LinearModel().to(args.device)
-sgd = torch.optim.SGD(fresh.parameters(), lr=0.01)
-losses_with(sgd, fresh, lambda y_pred, y: ((y_pred - y) ** 2).sum(), x_data, flat_labels, 1000)
-print(f"learned: w = {fresh.linear.weight.item():.2f}, b = {fresh.linear.bias.item():.2f}")
+optimizer = torch.optim.SGD(fresh.parameters(), lr=0.01)
+for epoch in range(1000):
+    loss = ((fresh(x_data) - flat_labels) ** 2).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+print("w =", fresh.linear.weight.item(), " b =", fresh.linear.bias.item())
 
 # %% [markdown]
 # By broadcasting, (3, 1) minus (3,) gives (3, 3): every prediction is compared with every label,
@@ -29,49 +33,69 @@ print(f"learned: w = {fresh.linear.weight.item():.2f}, b = {fresh.linear.bias.it
 # <details><summary>Answer</summary>
 
 # %%
-for name, x in (("x", x_data), ("x - 2", x_data - 2)):
-    columns = torch.cat([x, torch.ones_like(x)], dim=1).cpu()
-    curvatures = torch.linalg.eigvalsh(2 * columns.T @ columns)
-    lr = 2 / curvatures.sum().item()
-    torch.manual_seed(args.seed)
+for x, lr in [(x_data, 0.05), (x_data - 2, 0.2)]:
     fresh = LinearModel().to(args.device)
-    sgd = torch.optim.SGD(fresh.parameters(), lr=lr)
-    values = losses_with(sgd, fresh, criterion, x, y_data, 21)
-    print(f"{name:6}curvatures {curvatures[0]:.2f} and {curvatures[1]:.2f}", end="")
-    print(f", lr {lr:.3f}, loss after 20 updates {values[-1]:.1e}")
+    optimizer = torch.optim.SGD(fresh.parameters(), lr=lr)
+    for epoch in range(20):
+        loss = criterion(fresh(x), y_data)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    print("lr", lr, "loss after 20 epochs", criterion(fresh(x), y_data).item())
 
 # %% [markdown]
-# Along an axis with curvature $c$, a step multiplies the distance from the minimum by
-# $1 - lr \cdot c$, so the limit is 2 divided by the larger curvature: about 0.06 for $x$ and 0.33
-# for $x - 2$. The learning rate used here, 2 over the sum of the two, suits both axes equally well.
-# For $x$ the curvatures differ by a factor of 46, and the factor of a step is still
-# $\pm 0.96$; for $x - 2$ it is $\pm 0.2$. With mean 0, $w$ and $b$ no longer compensate for each
-# other: there is no valley. This is one reason to standardize features before training.
+# With the feature -1, 0, 1 the summed squared error is $2 (w - 2)^2 + 3 (b - 4)^2$: no term holds
+# both $w$ and $b$, so there is no valley, and each parameter goes its own way. A step multiplies
+# $w$'s distance from the minimum by $1 - 4 \, lr$ and $b$'s by $1 - 6 \, lr$. Both stay between -1
+# and 1 as long as $lr < 1/3$, and with 0.2 they are 0.2 and -0.2. With $x$ itself, training
+# diverges above a learning rate of about 0.06, and at 0.05 the way along the valley is slow: after
+# 20 epochs the loss is still far from 0. This is one reason to standardize features before
+# training, as chapter 5 does.
 #
 # </details>
 #
-# **3.** For SGD, a switch from `reduction="sum"` to `"mean"` calls for another learning rate. Is
-# that so for Adam, too? Compare the first update of $w$.
+# **3.** The course behind the notes sets this task: try other optimizers. Train for 100 epochs with
+# SGD, Adam, RMSprop and Adagrad, at the learning rates 0.01 and 0.1. Then let LBFGS make a single
+# step; it wants a function that computes the loss and the gradients, as it calls it many times.
 #
 # <details><summary>Answer</summary>
 
 # %%
-for name in ("SGD", "Adam"):
-    for reduction in ("sum", "mean"):
-        torch.manual_seed(args.seed)
+for lr in [0.01, 0.1]:
+    for Optimizer in [torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop, torch.optim.Adagrad]:
+        torch.manual_seed(0)
         fresh = LinearModel().to(args.device)
-        before = fresh.linear.weight.item()
-        other = getattr(torch.optim, name)(fresh.parameters(), lr=0.001)
-        losses_with(other, fresh, torch.nn.MSELoss(reduction=reduction), x_data, y_data, 1)
-        print(f"{name:5} {reduction:5} w changes by {fresh.linear.weight.item() - before:.5f}")
+        optimizer = Optimizer(fresh.parameters(), lr=lr)
+        for epoch in range(100):
+            loss = criterion(fresh(x_data), y_data)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        print("lr", lr, Optimizer.__name__, "loss", loss.item())
+
+torch.manual_seed(0)
+fresh = LinearModel().to(args.device)
+optimizer = torch.optim.LBFGS(fresh.parameters())
+
+
+def closure():
+    optimizer.zero_grad()
+    loss = criterion(fresh(x_data), y_data)
+    loss.backward()
+    return loss
+
+
+optimizer.step(closure)
+print("LBFGS loss", criterion(fresh(x_data), y_data).item())
 
 # %% [markdown]
-# SGD's update is proportional to the gradient, so with the mean it is a third as long. Adam divides
-# a running mean of the gradients by the square root of a running mean of their squares, where a
-# constant factor cancels, and multiplies by the learning rate. So its first update is as long as
-# the learning rate, whatever the loss, and the later ones are seldom much longer. That is why Adam
-# was so far behind in this chapter: in 100 updates of about 0.001, $w$ moves by about 0.1, but it
-# had to move by 2.
+# Which optimizer is the best depends on the learning rate: SGD ends lowest at 0.01, and at 0.1 it
+# diverges, while RMSprop ends lowest. The other three divide each gradient by the size of the past
+# gradients, so a step is about as long as the learning rate, whatever the loss. With 100 steps of
+# 0.01 Adam can move $w$ by about 1, and from its start near 0 it has 2 to go. Adagrad adds up all
+# past squares, so its steps get shorter and shorter. LBFGS estimates the curvature of the loss from
+# its gradients. On a parabola as here it finds the minimum in one step, in which it may call
+# `closure` up to 25 times.
 #
 # </details>
 #
@@ -83,18 +107,22 @@ for name in ("SGD", "Adam"):
 
 # %%
 class ListModel(torch.nn.Module):
-    def __init__(self, container):
+    def __init__(self):
         super().__init__()
-        self.layers = container([torch.nn.Linear(1, 1)])
+        self.layers = [torch.nn.Linear(1, 1)]
 
 
-for container in (list, torch.nn.ModuleList):
-    parameters = list(ListModel(container).parameters())
-    print(f"{container.__name__}: {len(parameters)} parameters")
-    try:
-        torch.optim.SGD(parameters, lr=0.01)
-    except ValueError as error:
-        print(error)
+class ModuleListModel(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(1, 1)])
+
+
+try:
+    torch.optim.SGD(ListModel().parameters(), lr=0.01)
+except ValueError as error:
+    print(error)
+print(list(ModuleListModel().parameters()))
 
 # %% [markdown]
 # `nn.Module` looks only at its attributes, and registers those that are parameters or modules

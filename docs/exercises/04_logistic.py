@@ -7,12 +7,13 @@
 # <details><summary>Answer</summary>
 
 # %%
-with torch.no_grad():
-    p = model(torch.tensor([[1.0], [2.0], [3.0], [4.0]], device=args.device)).flatten()
+hours = torch.tensor([[1.0], [2.0], [3.0], [4.0]], device=args.device)
+p = model(hours).detach().flatten()
 odds = p / (1 - p)
-for hour, (change, factor) in enumerate(zip(p.diff(), odds[1:] / odds[:-1], strict=True), 1):
-    print(f"from {hour} to {hour + 1} hours: p grows by {change:.2f}, the odds {factor:.2f}-fold")
-print(f"e^w = {model.linear.weight.exp().item():.2f}")
+print(p)
+print(p.diff())  # from one hour to the next
+print(odds[1:] / odds[:-1])
+print(model.linear.weight.exp())
 
 # %% [markdown]
 # With $p = 1 / (1 + e^{-z})$, the odds are $p / (1 - p) = e^z$. So the logit is their logarithm,
@@ -27,14 +28,16 @@ print(f"e^w = {model.linear.weight.exp().item():.2f}")
 # <details><summary>Answer</summary>
 
 # %%
-for name, loss_of in (
-    ("cross-entropy", torch.nn.BCEWithLogitsLoss()),
-    ("squared error", lambda z, y: (torch.sigmoid(z) - y) ** 2),
-):
-    for value in (-10.0, 0.0, 3.0):
-        z = torch.tensor(value, requires_grad=True)
-        loss_of(z, torch.tensor(1.0)).backward()
-        print(f"{name}, z = {value:3g}, y = 1: gradient {z.grad.item():.5f}")
+y = torch.ones(3)
+z = torch.tensor([-10.0, 0.0, 3.0], requires_grad=True)
+loss = torch.nn.BCEWithLogitsLoss(reduction="sum")(z, y)
+loss.backward()
+print("cross-entropy:", z.grad)
+
+z = torch.tensor([-10.0, 0.0, 3.0], requires_grad=True)
+loss = ((F.sigmoid(z) - y) ** 2).sum()
+loss.backward()
+print("squared error:", z.grad)
 
 # %% [markdown]
 # The derivative of the sigmoid is $\sigma'(z) = p (1 - p)$, and that of the cross-entropy with
@@ -51,20 +54,14 @@ for name, loss_of in (
 # <details><summary>Answer</summary>
 
 # %%
-x_four = torch.cat([x_data, torch.tensor([[1.5]], device=args.device)])
-y_four = torch.cat([y_data, torch.tensor([[1.0]], device=args.device)])
-for x, y in ((x_data, y_data), (x_four, y_four)):
-    torch.manual_seed(args.seed)
-    line = torch.nn.Linear(1, 1).to(args.device)
-    sgd = torch.optim.SGD(line.parameters(), lr=0.3)
-    for epoch in range(1, 1001):
-        loss = with_logits(line(x), y)
-        sgd.zero_grad()
-        loss.backward()
-        sgd.step()
-        if epoch in (250, 500, 1000):
-            print(f"{len(x)} students, {epoch:5,} epochs: w = {line.weight.item():.3f}")
-print(f"sum of the predicted probabilities: {torch.sigmoid(line(x_four)).sum().item():.3f}")
+x_four = torch.tensor([[1.0], [2.0], [3.0], [1.5]], device=args.device)
+y_four = torch.tensor([[0.0], [0.0], [1.0], [1.0]], device=args.device)
+four = LogisticModel().to(args.device)
+sgd = torch.optim.SGD(four.parameters(), lr=0.1)
+for part in range(4):
+    training.full_batch(four, criterion, sgd, x_four, y_four, 500, every=500)
+    print("w =", four.linear.weight.item())
+print("sum of the probabilities:", four(x_four).sum().item())
 
 # %% [markdown]
 # No. Of the logits for 1.5 and 2 hours, one is always on the wrong side of 0. They differ by $w /
@@ -84,10 +81,10 @@ print(f"sum of the predicted probabilities: {torch.sigmoid(line(x_four)).sum().i
 try:
     torch.nn.BCELoss()(torch.tensor([2.0]), torch.tensor([1.0]))
 except RuntimeError as error:
-    print("BCELoss:", error)
-for y in (1.0, 0.0):  # the best possible prediction: p = y
-    loss = torch.nn.BCEWithLogitsLoss()(torch.tensor([y]), torch.tensor([y]))
-    print(f"BCEWithLogitsLoss, p = y = {y:g}: loss {loss.item():.4f}")
+    print(error)
+with_logits = torch.nn.BCEWithLogitsLoss()
+print(with_logits(torch.tensor([1.0]), torch.tensor([1.0])))  # the best predictions, p = y
+print(with_logits(torch.tensor([0.0]), torch.tensor([0.0])))
 
 # %% [markdown]
 # The second, since it raises no error. The loss takes the probability for a logit and applies the

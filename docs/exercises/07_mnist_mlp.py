@@ -7,13 +7,11 @@
 # <details><summary>Answer</summary>
 
 # %%
-leaf = z.clone().requires_grad_()
-cross_entropy(leaf, y).backward()
-by_hand = softmax(z)
-by_hand[0, y] -= 1
-print(f"autograd:    {leaf.grad}")
-print(f"p - one-hot: {by_hand}")
-print(f"sum:         {leaf.grad.sum().abs():.4f}")
+leaf = torch.tensor([[0.2, 0.1, -0.1]], requires_grad=True)
+cross_entropy(leaf, torch.tensor([0])).backward()
+print(leaf.grad)
+print(softmax(leaf.detach()) - torch.tensor([[1.0, 0.0, 0.0]]))
+print("sum:", leaf.grad.sum())
 
 # %% [markdown]
 # Since $\ell = -z_y + \log \sum_j e^{z_j}$, the derivative $\partial \ell / \partial z_i$ is $p_i$
@@ -32,14 +30,19 @@ print(f"sum:         {leaf.grad.sum().abs():.4f}")
 # <details><summary>Answer</summary>
 
 # %%
-certain = torch.nn.functional.one_hot(torch.tensor([3]), 10).float()  # probabilities of a 3
-print(f"certain and right:   {criterion(certain, torch.tensor([3])):.4f}")
-print(f"log(1 + 9 / e):      {torch.log(1 + 9 / torch.tensor(1.0).exp()):.4f}")
-print(f"the trained network: {criterion(probabilities, labels):.4f}")
-for name, last in [("softmax twice", softmax), ("softmax once", torch.nn.Identity())]:
-    leaf = (50 * certain).requires_grad_()  # the logits of an image that it takes for a 3
-    criterion(last(leaf), torch.tensor([5])).backward()
-    print(f"{name + ':':14} size of the gradient of logit 5: {leaf.grad[0, 5].abs():.4f}")
+certain = torch.zeros(1, 10)
+certain[0, 3] = 1.0  # the probabilities of a 3, without a doubt
+print("certain and right:", criterion(certain, torch.tensor([3])))
+print("log(1 + 9 / e):", torch.log(1 + 9 / torch.tensor(1.0).exp()))
+print("the trained network:", criterion(p, labels.cpu()))
+
+leaf = (50 * certain).requires_grad_()  # the logits of an image that is taken for a 3
+criterion(softmax(leaf), torch.tensor([5])).backward()
+print("softmax twice:", leaf.grad[0, 5])
+
+leaf = (50 * certain).requires_grad_()
+criterion(leaf, torch.tensor([5])).backward()
+print("softmax once:", leaf.grad[0, 5])
 
 # %% [markdown]
 # The criterion takes the probabilities for logits. The best ones are 1 for the true class and 0 for
@@ -57,15 +60,15 @@ for name, last in [("softmax twice", softmax), ("softmax once", torch.nn.Identit
 # <details><summary>Answer</summary>
 
 # %%
-torch.manual_seed(0)
 order = torch.randperm(784).to(device)
-shuffled = images.view(-1, 784)[:, order]
-moved = copy.deepcopy(model)
+shuffled = inputs.view(-1, 784)[:, order]  # of the first 1,000 test images
+print((model(shuffled).argmax(dim=1) == labels).float().mean())
+
+permuted = load_model(args.output_dir / "07_mnist_mlp.pt", device)
 with torch.no_grad():
-    moved.linear1.weight.copy_(model.linear1.weight[:, order])
-    for name, network in [("model", model), ("columns permuted", moved)]:
-        hits = network(shuffled).argmax(dim=1).cpu() == labels
-        print(f"{name + ':':17} accuracy on shuffled images {hits.float().mean():.4f}")
+    permuted.linear1.weight.copy_(model.linear1.weight[:, order])
+print((permuted(shuffled).argmax(dim=1) == labels).float().mean())
+print((model(inputs).argmax(dim=1) == labels).float().mean())  # the original images
 
 # %% [markdown]
 # `model` does little better than guessing. But permute the columns of its first weight matrix in
@@ -76,27 +79,40 @@ with torch.no_grad():
 #
 # </details>
 #
-# **4.** The network is overconfident. Divide its logits by a **temperature** $T > 1$ before the
-# softmax. What happens to the number of mistakes, and to the number to be expected from the
-# probabilities?
+# **4.** A first check of any new network: it must be able to **overfit** a single batch, that is,
+# to learn it by heart. Train a new `MNISTModel` on one batch, 200 times. How far does its loss
+# fall? Try the same with exercise 2's mistake, and with random labels. How accurate are the first
+# and the last of these networks on the test set?
 #
 # <details><summary>Answer</summary>
 
 # %%
-with torch.no_grad():
-    logits = model(images).cpu()
-for temperature in (1.0, 1.1, 1.2, 1.5):
-    confidence_now, predicted_now = softmax(logits / temperature).max(dim=1)
-    expected, made = (1 - confidence_now).sum(), (predicted_now != labels).sum()
-    print(f"T = {temperature}: mistakes expected {expected:.0f}, made {made}")
+inputs, labels = next(iter(train_loader))
+inputs, labels = inputs.to(device), labels.to(device)
+fresh = MNISTModel().to(device)
+optimizer = torch.optim.SGD(fresh.parameters(), lr=0.05, momentum=0.5)
+training.full_batch(fresh, criterion, optimizer, inputs, labels, 200, every=50)
+test(fresh, test_loader, device)
+
+print("softmax twice")
+twice = torch.nn.Sequential(MNISTModel(), torch.nn.Softmax(dim=1)).to(device)
+optimizer = torch.optim.SGD(twice.parameters(), lr=0.05, momentum=0.5)
+training.full_batch(twice, criterion, optimizer, inputs, labels, 200, every=50)
+
+print("random labels")
+random_labels = torch.randint(10, (len(labels),), device=device)
+fresh = MNISTModel().to(device)
+optimizer = torch.optim.SGD(fresh.parameters(), lr=0.05, momentum=0.5)
+training.full_batch(fresh, criterion, optimizer, inputs, random_labels, 200, every=50)
+test(fresh, test_loader, device)
 
 # %% [markdown]
-# Dividing all logits by the same positive number keeps their order, so every prediction stays the
-# same. But the differences between logits shrink and the probabilities become less extreme, so more
-# mistakes are expected. At some temperature a little above 1 the two numbers agree: this is
-# **temperature scaling**, a simple way to calibrate a network. Normally $T$ is chosen on a
-# validation set; this chapter has only a test set. Chapter 9 divides logits by a temperature, too,
-# to make a text more or less random.
+# The network learns the 64 images by heart: the loss falls to almost 0. If it does not, something
+# is wrong with the model, the loss, the learning rate or the loop, and it would be a waste of time
+# to train on all the data. The mistake of exercise 2 is found in this way within a second: its loss
+# stays near $\log 10$. But a low training loss alone proves little. Random labels are learned by
+# heart, too, with nothing in them to generalize, and on the test set that network guesses. The
+# first one, with only 64 images to learn from, is still far better than guessing.
 #
 # </details>
 #

@@ -63,8 +63,9 @@ for g in (2, 4, 4.511, 5, 10, 20):
     z = torch.tensor([[g] + 9 * [0.0]])
     y = torch.tensor([0])
     print(f"g = {g:<5}  smoothed {smoothed(z, y):.4f}  plain {plain(z, y):.4f}")
+inputs, labels = next(iter(DataLoader(test_set, batch_size=len(test_set))))
 with torch.no_grad():
-    highest = fresh.model(test_set.tensors[0]).softmax(dim=1).max(dim=1).values
+    highest = fresh.model(inputs.to(device)).softmax(dim=1).max(dim=1).values
 print(f"the trained network's highest probability: {highest.mean():.2f} on average")
 
 # %% [markdown]
@@ -91,7 +92,7 @@ for dtype in (torch.float32, torch.bfloat16):
     for _ in range(1000):
         weight += 0.001
     torch.manual_seed(0)
-    network = mnist.MNISTModel().to(device, dtype)
+    network = MLP.MNISTModel().to(device, dtype)
     before = torch.cat([p.detach().flatten() for p in network.parameters()])
     train(network, *notes_recipe(network), [(first_images.to(dtype), first_labels)], device)
     after = torch.cat([p.detach().flatten() for p in network.parameters()])
