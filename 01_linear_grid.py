@@ -93,7 +93,7 @@ print("lowest MSE", min(mse_list), "at w =", best)
 # NumPy computes with whole arrays. A matrix has two **axes**: axis 0 counts the rows, axis 1 the
 # columns. `mean(axis=0)` averages over the rows, and leaves one number per column; `mean(axis=1)`
 # averages over the columns, and leaves one per row. With `keepdims=True` the axis stays, with
-# length 1: a column of numbers. (torch says `dim` and `keepdim`.)
+# length 1; the last line below shows a column. (torch says `dim` and `keepdim`.)
 
 # %%
 table = np.array([[0, 1, 2], [3, 4, 5]])

@@ -45,9 +45,9 @@ print(x_data.shape)
 #
 # `__init__`, the constructor, creates the layer. Its first line, `super().__init__()` (the notes'
 # `super(LinearModel, self).__init__()` in short), calls the constructor of the parent class: it
-# prepares the lists in which a `Module` keeps its layers and parameters, so it comes before
-# anything is stored. `forward` computes the prediction. `model(x)` calls it, because a `Module` is
-# callable; so the name `forward` is fixed.
+# prepares what a `Module` needs to find its layers and parameters, so it comes before anything is
+# stored. `forward` computes the prediction. `model(x)` calls it, because a `Module` is callable; so
+# the name `forward` is fixed.
 
 
 # %%

@@ -170,10 +170,11 @@ print(plain(x_train).shape, y_train.shape, criterion(plain(x_train), y_train))
 # ## Training, and overfitting
 #
 # Both models are trained with chapter 3's loop, the deep one in parts of 100 epochs, each followed
-# by a look at the validation loss. At first both of its losses fall. Then the training loss goes on
-# falling, and the validation loss rises: the network **overfits**, it fits accidents of the
-# training set that other women don't share. So the parameters with the lowest validation loss are
-# kept, and put back at the end: **early stopping**. The single layer can't overfit much.
+# by a look at the validation loss. At first its training loss and its validation loss fall. Then
+# the training loss goes on falling, and the validation loss rises: the network **overfits**, it
+# fits accidents of the training set that other women don't share. So the parameters with the lowest
+# validation loss are kept, and put back at the end: **early stopping**. The single layer can't
+# overfit much.
 
 # %%
 optimizer = torch.optim.SGD(plain.parameters(), lr=args.lr)

@@ -173,11 +173,11 @@ if __name__ == "__main__":
 #
 # Now the same network from the same start, with the full batch, which is one update per epoch. At
 # the same learning rate it learns much less. At 384 times the rate, as many times as there are
-# fewer updates, its loss first jumps up, and then ends where that of batches of 2 ends. So what
+# fewer updates, its loss soon jumps up, and then ends where that of batches of 2 ends. So what
 # counts here is the learning rate times the number of updates: many small steps, or few long ones.
-# But for each batch size there is a rate that is too high, and a small batch, whose gradient is
-# noisy, reaches it sooner. (All this is training loss; chapter 5 shows how to look for
-# overfitting.)
+# But for each batch size there is a rate that is too high. The gradient of a small batch is noisy,
+# so its limit is lower: batches of 2 still learn at 1, but hardly at 3.84. (All this is training
+# loss; chapter 5 shows how to look for overfitting.)
 
 
 # %%

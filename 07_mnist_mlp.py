@@ -102,10 +102,10 @@ print(torch.std_mean(train_set.data / 255))  # std, mean: the numbers of Normali
 # %% [markdown]
 # ## The loader
 #
-# A `DataLoader` fetches a batch image by image, and transforms each again in every epoch: that
-# takes two thirds of the time. But a dataset with a method `__getitems__` is asked for a whole
-# batch at once. `keep_in_memory`, from common/data.py, transforms all images and gives the dataset
-# this method; the batches stay the same, bit for bit. (You can do without it, and wait.)
+# A `DataLoader` fetches a batch image by image, and transforms each again in every epoch: two
+# thirds of an epoch's time. But a dataset with a method `__getitems__` is asked for a whole batch
+# at once. `keep_in_memory`, from common/data.py, transforms all images and gives the dataset this
+# method; the batches stay the same, bit for bit. (You can do without it, and wait.)
 
 # %%
 keep_in_memory(train_set)
@@ -301,7 +301,7 @@ accuracy = test(model, test_loader, device)
 #
 # To use the network another day, make a new one and fill it with the saved parameters.
 # `map_location` brings them to this computer's device, and `weights_only=True` loads numbers only,
-# so that the file can't run code of its own. The first test image is a 7, and predicted as one.
+# so that the file can't run code of its own. The first test image, a 7, is predicted as a 7.
 
 
 # %%

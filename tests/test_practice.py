@@ -201,14 +201,14 @@ def test_the_list(folder, capsys):
     write(
         folder,
         "01_linear_grid",
-        practice.emptied(SOURCES["01_linear_grid"], {"loss", "error_surface"}),
+        practice.emptied(SOURCES["01_linear_grid"], {"loss"}),
     )
     (folder / "02_autograd_linear.py").write_text("def broken(:\n")
     run()
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "01_linear_grid       2 of 7 functions pass, 5 are written"
+    assert shown[0] == "01_linear_grid       2 of 3 functions pass, 2 are written"
     assert "line 1" in shown[1]
-    assert shown[2] == "03_nn_linear         not started, 5 functions"
+    assert shown[2] == "03_nn_linear         not started, 2 functions"
 
 
 # check
@@ -339,7 +339,7 @@ def test_a_chapter_that_works(folder, capsys):
 
 @pytest.mark.slow
 def test_watch_checks_again_at_every_save(folder, capsys, monkeypatch):
-    write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"error_surface"}))
+    write(folder, "01_linear_grid", practice.emptied(SOURCES["01_linear_grid"], {"gradient"}))
     waited = []
 
     def sleep(seconds):
@@ -351,7 +351,7 @@ def test_watch_checks_again_at_every_save(folder, capsys, monkeypatch):
     monkeypatch.setattr(practice.time, "sleep", sleep)
     run("check", 1, "--watch")
     shown = capsys.readouterr().out
-    assert shown.index("error_surface is not written yet") < shown.index("works.")
+    assert shown.index("gradient is not written yet") < shown.index("works.")
     assert len(waited) == 2
 
 

@@ -90,11 +90,11 @@ print("LBFGS loss", criterion(fresh(x_data), y_data).item())
 
 # %% [markdown]
 # Which optimizer is the best depends on the learning rate: SGD ends lowest at 0.01, and at 0.1 it
-# diverges, while RMSprop ends lowest. The other three divide each gradient by the size of the past
+# diverges, while RMSprop ends lowest. The three others divide each gradient by the size of the past
 # gradients, so a step is about as long as the learning rate, whatever the loss. With 100 steps of
 # 0.01 Adam can move $w$ by about 1, and from its start near 0 it has 2 to go. Adagrad adds up all
 # past squares, so its steps get shorter and shorter. LBFGS estimates the curvature of the loss from
-# its gradients. On a parabola as here it finds the minimum in one step, in which it may call
+# its gradients. On a quadratic loss as here it finds the minimum in one step, in which it may call
 # `closure` up to 25 times.
 #
 # </details>

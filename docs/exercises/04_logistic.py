@@ -64,7 +64,7 @@ for part in range(4):
 print("sum of the probabilities:", four(x_four).sum().item())
 
 # %% [markdown]
-# No. Of the logits for 1.5 and 2 hours, one is always on the wrong side of 0. They differ by $w /
+# No. Of the logits for 1.5 and 2 hours, at least one is on the wrong side of 0. They differ by $w /
 # 2$, so a larger $w$ moves it further to that side, and its loss grows without limit. So the loss
 # has a minimum at a finite $w$, and training converges to it. At the minimum the derivative with
 # respect to $b$ is 0, $\sum_i (p_i - y_i) = 0$: the predicted probabilities add up to 2, the number
@@ -90,8 +90,8 @@ print(with_logits(torch.tensor([0.0]), torch.tensor([0.0])))
 # The second, since it raises no error. The loss takes the probability for a logit and applies the
 # sigmoid again: what it sees is between $\sigma(0) = 0.5$ and $\sigma(1) = 0.73$. So even for
 # perfect predictions the loss does not fall below $\log(1 + e^{-1}) \approx 0.31$ for $y = 1$ and
-# $\log 2 \approx 0.69$ for $y = 0$. The model still learns, only worse, and the
-# mistake may go unnoticed.
+# $\log 2 \approx 0.69$ for $y = 0$. The model still learns, only worse, and the mistake may go
+# unnoticed.
 #
 # </details>
 #

@@ -88,12 +88,12 @@ print(first_half.mean())
 print(first_half[best], second_half[best])
 
 # %% [markdown]
-# Each model's true accuracy is 0.5, and a measurement on 77 women has the standard error
-# $\sqrt{0.5 \cdot 0.5 / 77} = 0.057$. Among a hundred models, the best is likely to lie 2 or 3
-# standard errors above, and looks as if it had learned something. On women who were not used for
-# the choice it is back within two standard errors of 0.5. Real models are no different: the more
-# settings you compare on a set, the more luck there is in the best result. That set has become a
-# validation set, and a fair report needs another one.
+# Each model's true accuracy is 0.5, and a measurement on 77 women has the standard error $\sqrt{0.5
+# \cdot 0.5 / 77} = 0.057$. Among a hundred models, the best is likely to lie 2 or 3 standard errors
+# above, and looks as if it had learned something. On women who were not used for the choice it is
+# back within two standard errors of 0.5. Real models are no different: the more settings you
+# compare on a set, the more luck there is in the best result. That set has become a validation set,
+# and a fair report needs another one.
 #
 # </details>
 #

@@ -102,10 +102,10 @@ for shuffle in [False, True]:
 
 # %% [markdown]
 # At the end of each epoch the model has seen nothing but the label 1 for 268 samples, and predicts
-# 1 for almost everyone, though 65 % of the labels are 0. The reported loss doesn't show it. Each
-# batch is measured when the model has just adapted to the class that the batch holds, so the mean
-# over the epoch is even lower than with shuffling, while the loss on all samples is far higher. The
-# loss reported during training is not that of the trained model: measure that afterwards.
+# 1 for everyone, though 65 % of the labels are 0. The reported loss doesn't show it. Each batch is
+# measured when the model has just adapted to the class that the batch holds, so the mean over the
+# epoch is even lower than with shuffling, while the loss on all samples is far higher. The loss
+# reported during training is not that of the trained model: measure that afterwards.
 #
 # </details>
 #
