@@ -171,13 +171,13 @@ if __name__ == "__main__":
 # %% [markdown]
 # ## Batch size and learning rate
 #
-# Now the same network from the same start, with the full batch, which is one update per epoch. At
+# Now the same network from the same start, with the full batch, which is one update per epoch: at
 # the same learning rate it learns much less. At 384 times the rate, as many times as there are
 # fewer updates, its loss soon jumps up, and then ends where that of batches of 2 ends. So what
 # counts here is the learning rate times the number of updates: many small steps, or few long ones.
-# But for each batch size there is a rate that is too high. The gradient of a small batch is noisy,
-# so its limit is lower: batches of 2 still learn at 1, but hardly at 3.84. (All this is training
-# loss; chapter 5 shows how to look for overfitting.)
+# But for each batch size there is a rate that is too high, and since the gradient of a small batch
+# is noisy, its limit is lower: batches of 2 still learn at 1, but hardly at 3.84. (All this is
+# training loss; chapter 5 shows how to look for overfitting.)
 
 
 # %%
