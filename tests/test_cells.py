@@ -56,6 +56,7 @@ def brief(monkeypatch, quick_figures):
     hurry(monkeypatch)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the mistakes that chapters 2 and 5 show
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_each_cell_shows_what_it_has_to_show(name, brief, tmp_path, monkeypatch, capsys):
     """As in Jupyter: no __file__, another program's command line, figures below the cell."""
