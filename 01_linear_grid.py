@@ -105,15 +105,17 @@ print(table.mean(axis=1, keepdims=True))  # (2, 1)
 # %% [markdown]
 # ## Broadcasting
 #
-# Add a row of three numbers and a column of two, and you get a table in which each number of the
-# row meets each of the column. This is **broadcasting**. The rule: put axes of length 1 before the
-# shorter shape, then repeat axes of length 1 as often as the other array needs. So (3,) becomes (1,
-# 3), and with (2, 1) both become (2, 3).
+# Add a row of three numbers and a column of two, and you get a table, in which each number of the
+# row meets each of the column:
 #
 #           row (3,)   1   2   3
 #     column (2, 1)
 #     10              11  12  13
 #     20              21  22  23
+#
+# This is **broadcasting**. The rule: put axes of length 1 before the shorter shape, then repeat
+# axes of length 1 as often as the other array needs. So (3,) becomes (1, 3), and with (2, 1) both
+# become (2, 3).
 
 # %%
 row = np.array([1, 2, 3])  # (3,)

@@ -201,9 +201,7 @@ print(a.grad)
 # %% [markdown]
 # ## detach
 #
-# `detach()` gives such a second tensor, too, but with a safeguard: a change through it is noticed
-# where `backward()` still needs the old value. So use `detach()` to look at numbers, `no_grad` to
-# update parameters, and `data` for neither.
+# `detach()` gives such a second tensor, too. Is it as dangerous? Here are the same lines with it.
 
 # %%
 a = torch.tensor(3.0, requires_grad=True)
@@ -213,6 +211,10 @@ try:
     y.backward()
 except RuntimeError as error:
     print(error)
+
+# %% [markdown]
+# It has a safeguard: a change through it is noticed where `backward()` still needs the old value.
+# So use `detach()` to look at numbers, `no_grad` to update parameters, and `data` for neither.
 
 # %% [markdown]
 # ## backward() needs a scalar · 标量

@@ -162,14 +162,11 @@ print(boundary(longer))
 print(model.linear.weight.item(), longer.linear.weight.item())
 
 # %% [markdown]
-# ## Logits in the loss: BCEWithLogitsLoss
+# ## A probability that is rounded to 1
 #
 # Numbers of type float32 have about seven digits. So the sigmoid of 20, which is $1 - 2 \cdot
-# 10^{-9}$, is rounded to 1. With label 0 the loss should be 20, but $\log(1 - p)$ is now $\log 0$;
-# `BCELoss` cuts it off at -100, and the gradient is 0: the model can't learn from its mistake.
-# `BCEWithLogitsLoss` never forms the probability. From the logit it computes $\max(z, 0) - y z +
-# \log(1 + e^{-|z|})$, which is the same loss, exactly. So in a program of your own let `forward`
-# return the logit, and apply the sigmoid only to predict.
+# 10^{-9}$, is rounded to 1. With label 0 the loss should be 20, but $\log(1 - p)$ is now $\log 0$.
+# `BCELoss` cuts that off at -100, and the gradient is 0: the model can't learn from its mistake.
 
 # %%
 z = torch.tensor(20.0, requires_grad=True)
@@ -178,6 +175,13 @@ print(F.sigmoid(z))
 loss = torch.nn.BCELoss()(F.sigmoid(z), y)
 loss.backward()
 print(loss, z.grad)
+
+# %% [markdown]
+# ## Logits in the loss: BCEWithLogitsLoss
+#
+# `BCEWithLogitsLoss` never forms the probability. From the logit it computes $\max(z, 0) - y z +
+# \log(1 + e^{-|z|})$, which is the same loss, exactly. So in a program of your own let `forward`
+# return the logit, and apply the sigmoid only to predict.
 
 # %%
 z = torch.tensor(20.0, requires_grad=True)

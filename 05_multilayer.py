@@ -173,8 +173,7 @@ print(plain(x_train).shape, y_train.shape, criterion(plain(x_train), y_train))
 # by a look at the validation loss. At first its training loss and its validation loss fall. Then
 # the training loss goes on falling, and the validation loss rises: the network **overfits**, it
 # fits accidents of the training set that other women don't share. So the parameters with the lowest
-# validation loss are kept, and put back at the end: **early stopping**. The single layer can't
-# overfit much.
+# validation loss are kept, and put back at the end: **early stopping**.
 
 # %%
 optimizer = torch.optim.SGD(plain.parameters(), lr=args.lr)
