@@ -80,7 +80,7 @@ print(model(x_data))
 
 # %%
 try:
-    model(torch.tensor([[1.0, 2.0, 3.0]], device=args.device))
+    model(x_data.T)  # transposed: (1, 3)
 except RuntimeError as error:
     print(error)
 
@@ -168,8 +168,8 @@ print(y_test)
 fig = plotting.figure(10, 4, args.show)
 left, right = fig.subplots(1, 2)
 left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data")
-x_line = torch.tensor([[0.0], [4.0]], device=args.device)
-left.plot(x_line.cpu(), model(x_line).detach().cpu(), color=plotting.BLUE, label="learned line")
+ends = [model.linear.bias.item(), y_test.item()]
+left.plot([0, 4], ends, color=plotting.BLUE, label="learned line")
 left.plot(4, y_test.item(), "o", color=plotting.BLUE, label="prediction for x = 4")
 left.set(title="The line after training", xlabel="x", ylabel="y")
 left.legend()

@@ -20,6 +20,8 @@ from common import chapter, plotting
 
 args = chapter.begin(__doc__, epochs=1000, lr=0.01, device="auto")
 
+import copy
+
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -154,8 +156,7 @@ print(boundary(model))
 # epochs to 2.45 after 10,000. What is printed is merely where the training ended.
 
 # %%
-longer = LogisticModel().to(args.device)  # a copy, so that model stays as it is
-longer.load_state_dict(model.state_dict())
+longer = copy.deepcopy(model)  # so that model stays as it is
 sgd = torch.optim.SGD(longer.parameters(), lr=args.lr)
 training.full_batch(longer, criterion, sgd, x_data, y_data, 9 * args.epochs, every=3000)
 print(boundary(longer))
@@ -198,8 +199,8 @@ print(loss, z.grad)
 # %% tags=["hide-input"]
 fig = plotting.figure(10, 4, args.show)
 left, right = fig.subplots(1, 2, width_ratios=[3, 2])
-hours = torch.linspace(0, 6, 200, device=args.device).unsqueeze(1)  # (200, 1)
-left.plot(hours.cpu(), model(hours).detach().cpu(), color=plotting.BLUE, label="probability")
+hours = torch.linspace(0, 6, 200).unsqueeze(1)  # (200, 1)
+left.plot(hours, model.cpu()(hours).detach(), color=plotting.BLUE, label="probability")
 left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data: 0 failed, 1 passed")
 left.axvline(boundary(model), color=plotting.GREY, ls="--", label="decision boundary")
 left.set(title="Who passes the exam?", xlabel="study time (hours)", ylabel="probability")
@@ -209,6 +210,6 @@ right.set(title="Training loss", xlabel="epoch", ylabel="summed cross-entropy (n
 plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
 
 # %%
-p = model(torch.tensor([[4.0]], device=args.device)).item()
+p = model(torch.tensor([[4.0]])).item()
 print(f"Decision boundary: {boundary(model):.2f} hours")
 print(f"Probability of passing after 4 hours: {p:.4f}")

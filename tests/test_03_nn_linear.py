@@ -90,7 +90,7 @@ def test_the_figure(ran):
     assert data.get_ydata().flatten().tolist() == [2, 4, 6]
     model = ran.names.model
     ends = [model.linear.bias.item(), 4 * model.linear.weight.item() + model.linear.bias.item()]
-    assert line.get_ydata().flatten().tolist() == pytest.approx(ends)
+    assert list(line.get_ydata()) == pytest.approx(ends)
     assert prediction.get_ydata()[0] == pytest.approx(ends[1]) == ran.names.y_test.item()
     assert right.lines[0].get_ydata().tolist() == ran.names.losses
     assert right.get_yscale() == "log"
