@@ -8,8 +8,8 @@ that returns something else is the one to mend. FILE then holds, as JSON,
      "passing": [names of the functions that did their work in a test that passed, and in none that
                  failed because of them]}
 
-Only the tests of the functions are made, and the chapter is run once: what else the code under
-`if MAIN:` can do (other flags, Ctrl-C, errors) isn't the reader's.
+Only the tests of the functions are made, and the chapter is run once: what else the page can
+do (other flags, Ctrl-C, errors) isn't the reader's.
 """
 
 import ast
