@@ -193,9 +193,11 @@ for lr in [0.01, 0.1, 0.2, 0.22]:
 
 # %%
 bs = np.arange(-4.0, 6.0, 0.1)  # (100,)
-lines = forward(x_data, ws[:, np.newaxis])  # (100, 3): through the origin
-y_pred = lines + bs[:, np.newaxis, np.newaxis]  # with (100, 1, 1) -> (100, 100, 3)
-surface = loss(y_data + 1, y_pred).mean(axis=2)  # (100, 100): a row for each b
+surface = []
+for b in bs:
+    y_pred = forward(x_data, ws[:, np.newaxis]) + b  # (100, 3)
+    surface.append(loss(y_data + 1, y_pred).mean(axis=1))
+surface = np.array(surface)  # (100, 100): a row for each b
 b_index, w_index = np.unravel_index(surface.argmin(), surface.shape)  # its row and its column
 print(surface.size, "pairs, the best: w =", ws[w_index], "b =", bs[b_index].round(1))
 

@@ -123,7 +123,7 @@ for epoch in range(args.epochs):
     loss.backward()
     optimizer.step()
 
-print("w =", model.linear.weight.item(), " b =", model.linear.bias.item())
+print("w =", model.linear.weight.item(), "b =", model.linear.bias.item())
 
 # %%
 print(model.linear.weight.grad)  # of the last epoch

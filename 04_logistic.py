@@ -38,7 +38,7 @@ from common.data import mnist_root
 # belongs to. (The notes introduce it here; this chapter has no other use for it, chapter 7 has.)
 
 # %%
-root = mnist_root()
+root = mnist_root()  # in a program of your own: "./data"
 train_set = torchvision.datasets.MNIST(root=root, train=True, download=True)
 test_set = torchvision.datasets.MNIST(root=root, train=False, download=True)
 print(len(train_set), len(test_set))
@@ -200,7 +200,8 @@ print(loss, z.grad)
 fig = plotting.figure(10, 4, args.show)
 left, right = fig.subplots(1, 2, width_ratios=[3, 2])
 hours = torch.linspace(0, 6, 200).unsqueeze(1)  # (200, 1)
-left.plot(hours, model.cpu()(hours).detach(), color=plotting.BLUE, label="probability")
+curve = model(hours.to(args.device)).detach().cpu()
+left.plot(hours, curve, color=plotting.BLUE, label="probability")
 left.plot(x_data.cpu(), y_data.cpu(), "o", color=plotting.RED, label="data: 0 failed, 1 passed")
 left.axvline(boundary(model), color=plotting.GREY, ls="--", label="decision boundary")
 left.set(title="Who passes the exam?", xlabel="study time (hours)", ylabel="probability")
@@ -210,6 +211,6 @@ right.set(title="Training loss", xlabel="epoch", ylabel="summed cross-entropy (n
 plotting.finish(fig, args.output_dir / "04_logistic.png", args.show)
 
 # %%
-p = model(torch.tensor([[4.0]])).item()
+p = model(torch.tensor([[4.0]], device=args.device)).item()
 print(f"Decision boundary: {boundary(model):.2f} hours")
 print(f"Probability of passing after 4 hours: {p:.4f}")

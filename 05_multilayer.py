@@ -83,11 +83,10 @@ class DeepModel(torch.nn.Module):
 deep = DeepModel().to(args.device)
 print(deep)
 
-first, second = torch.nn.Linear(8, 16), torch.nn.Linear(16, 2)
+first, second = torch.nn.Linear(8, 16, bias=False), torch.nn.Linear(16, 2, bias=False)
 weight = second.weight @ first.weight  # (2, 8)
-bias = second.weight @ first.bias + second.bias  # (2,)
 x = torch.randn(5, 8)
-print("one layer:", torch.allclose(second(first(x)), x @ weight.T + bias, atol=1e-6))
+print("one layer:", torch.allclose(second(first(x)), x @ weight.T, atol=1e-6))
 
 # %% [markdown]
 # ## Training, validation and test set
@@ -99,7 +98,7 @@ print("one layer:", torch.allclose(second(first(x)), x @ weight.T + bias, atol=1
 # rows of five are for training, one is for validation, one for the test.
 
 # %%
-path = check_table(DATA / "diabetes.csv")
+path = check_table(DATA / "diabetes.csv")  # the same path, once the table is checked
 table = np.loadtxt(path, delimiter=",", dtype=np.float32)
 turn = np.arange(len(table)) % 5  # 0, 1, 2, 3, 4, 0, …
 xy = table[turn > 1]
@@ -158,7 +157,7 @@ print(x_train.mean(dim=0).abs().max(), x_train.std(dim=0))
 # broadcasting it compares each label with both logits, and only warns.
 
 # %%
-torch.nn.MSELoss()(plain(x_train), y_train.to(args.device))  # warns: (460, 1), (460, 2)
+print(torch.nn.MSELoss()(plain(x_train), y_train.to(args.device)))  # warns: (460, 1), (460, 2)
 
 y_train = y_train[:, 0].long().to(args.device)  # (460,)
 y_val = torch.from_numpy(xy_val[:, -1]).long().to(args.device)  # (154,)
@@ -219,9 +218,8 @@ plain_right = plain(x_val).argmax(dim=1) == y_val
 deep_right = deep(x_val).argmax(dim=1) == y_val
 only_plain = (plain_right & ~deep_right).sum().item()
 only_deep = (deep_right & ~plain_right).sum().item()
-print("                 deep right  deep wrong")
-print("one layer right ", (plain_right & deep_right).sum().item(), only_plain)
-print("one layer wrong ", only_deep, (~plain_right & ~deep_right).sum().item())
+print("both right", (plain_right & deep_right).sum().item(), "only one layer", only_plain)
+print("only deep", only_deep, "both wrong", (~plain_right & ~deep_right).sum().item())
 print("difference", only_deep - only_plain, "by chance up to", 2 * (only_deep + only_plain) ** 0.5)
 chosen = deep if only_deep > only_plain else plain
 print("chosen:", type(chosen).__name__)

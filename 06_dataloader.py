@@ -91,7 +91,7 @@ class MyDataset(Dataset):
         return self.x_train[idx], self.y_train[idx]
 
 
-path = check_table(args.csv)
+path = check_table(args.csv)  # the same path, once the table is checked
 dataset = MyDataset(path)
 print(len(dataset))
 print(dataset[0])
@@ -125,7 +125,7 @@ if __name__ == "__main__":
         pass
     print("with workers:", time.perf_counter() - start, "s")
 
-    train_loader.num_workers = 0  # from here on this process fetches the batches itself
+    train_loader = DataLoader(dataset, batch_size=args.batch_size, shuffle=True)  # no workers
     start = time.perf_counter()
     for data in train_loader:
         pass

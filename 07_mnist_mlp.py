@@ -91,13 +91,13 @@ transform = transforms.Compose([
     transforms.ToTensor(),
     transforms.Normalize((0.1307,), (0.3081,)),
 ])
-root = mnist_root()  # download=True fetches only what isn't there
+root = mnist_root()  # in a program of your own: "./data"
 train_set = torchvision.datasets.MNIST(root=root, train=True, download=True, transform=transform)
 test_set = torchvision.datasets.MNIST(root=root, train=False, download=True, transform=transform)
 
 image, label = train_set[0]
 print(image.shape, image.min(), image.max(), label)
-print(torch.std_mean(train_set.data / 255))  # std, mean: the numbers of Normalize
+print((train_set.data / 255).mean(), (train_set.data / 255).std())  # the numbers of Normalize
 
 # %% [markdown]
 # ## The loader
@@ -272,7 +272,7 @@ test(model, test_loader, "cpu")
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # the notes' way
 device = args.device
 print(f"Using device: {device}")
-model.to(device)
+model.to(device)  # the notes, before the optimizer: model = MNISTModel().to(device)
 try:
     model(inputs.to("meta"))
 except RuntimeError as error:

@@ -39,7 +39,7 @@ from torchvision import transforms
 from common import training
 from common.data import keep_in_memory, mnist_root
 
-MLP = chapter.load(cli.ROOT / "07_mnist_mlp.py")  # MLP.softmax, MLP.test, …
+MLP = chapter.load(cli.ROOT / "07_mnist_mlp.py")  # MLP.softmax, …
 
 # %% [markdown]
 # ## From a picture to MNIST's form
@@ -298,7 +298,7 @@ root = mnist_root()
 test_set = torchvision.datasets.MNIST(root=root, train=False, download=True, transform=TRANSFORM)
 keep_in_memory(test_set)
 test_loader = DataLoader(test_set, batch_size=1000)
-accuracy = MLP.test(model, test_loader, args.device)
+accuracy = training.test(model, test_loader, args.device)
 
 batches = [predict(model, inputs.to(args.device)).cpu() for inputs, _ in test_loader]
 probabilities = torch.cat(batches)  # (10000, 10)

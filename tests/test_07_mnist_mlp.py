@@ -70,7 +70,7 @@ def test_it_leaves_a_figure_and_checkpoints(ran, outputs):
 def test_what_the_run_says_of_the_notes_numbers(ran):
     """The notes' example gives 0.9729; MNIST's mean and std are the notes' two numbers."""
     assert ran.out.count("0.9729") == 2
-    assert "(tensor(0.3081), tensor(0.1307))" in ran.out
+    assert "\ntensor(0.1307) tensor(0.3081)\n" in ran.out
     assert "torch.Size([64, 1, 28, 28]) torch.Size([64, 784]) torch.Size([64, 10])" in ran.out
     assert "\n938\n" in ran.out  # 60,000 images in batches of 64
     assert "\ntensor(7) tensor(7)\n" in ran.out

@@ -7,7 +7,7 @@
 # <details><summary>Answer</summary>
 
 # %%
-hours = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
+hours = torch.tensor([[1.0], [2.0], [3.0], [4.0]], device=args.device)
 p = model(hours).detach().flatten()
 odds = p / (1 - p)
 print(p)
