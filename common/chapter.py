@@ -1,12 +1,12 @@
 """How a chapter begins, how its sections are announced, and how others load what it defines.
 
-A chapter is a flat script in jupytext's percent format: prose in `# %% [markdown]` cells, code in
-`# %%` cells, a section from each `## heading` to the next. Chapter 1 starts without torch, so
-nothing here imports it before a chapter has asked for a device.
+A chapter is a flat script in jupytext's percent format, a section from each `## heading` to the
+next. Chapter 1 starts without torch, so nothing here imports it before a device is asked for.
 """
 
 import argparse
 import ast
+import bisect
 import contextlib
 import multiprocessing
 import os
@@ -26,9 +26,8 @@ def begin(
     """Read the flags, and begin: output folder, title, device, seed. Returns the flags' values.
 
     `page` is the chapter's docstring and the settings are its flags with their defaults, or it is a
-    whole parser. `device` is then a torch.device. With `only` = {"prompt": "continue_prompt"} a run
-    that was given --prompt calls the chapter's function continue_prompt with the flags, and ends.
-    In a notebook sys.argv belongs to Jupyter, so the defaults hold.
+    whole parser. With `only` = {"prompt": "continue_prompt"} a run that was given --prompt calls
+    that function of the chapter with the flags, and ends. In a notebook the defaults hold.
     """
     frame = sys._getframe(1)
     path = Path(frame.f_code.co_filename)  # a notebook's cell is in no file
@@ -47,9 +46,9 @@ def begin(
         args.step = False
     if not called and not is_worker:
         cli.output_folder(args.output_dir)
-        if path.is_file():  # in a notebook, title and headings stand above
+        if path.is_file() and sys.stdout:  # in a notebook, title and headings stand above
             print(parser.description.splitlines()[0].removeprefix("# "))
-            sys.stdout = _Headings(sys.stdout, frame, args.step)
+            sys.stdout = _Headings(getattr(sys.stdout, "stream", sys.stdout), frame, args.step)
     if "device" in args:
         import torch
 
@@ -64,11 +63,13 @@ def begin(
         torch.manual_seed(args.seed)
         if not called:
             print(f"Device: {about_device}")
-    if multiprocessing.get_start_method() != "fork":  # a worker runs the page once more
-        if not path.is_file() and "workers" in args:  # it can't run a notebook
-            args.workers = 0
-        elif is_script and 'if __name__ == "__main__":' not in path.read_text(encoding="utf-8"):
-            vars(sys.modules["__main__"]).pop("__file__", None)  # nor should it, without a guard
+    usual, *_ = multiprocessing.get_all_start_methods()
+    if (multiprocessing.get_start_method(allow_none=True) or usual) != "fork":
+        guard = r"""^if __name__ == ["']__main__["']:"""
+        if not path.is_file() and "workers" in args:  # a worker would run the page once more:
+            args.workers = 0  # it can't run a notebook,
+        elif is_script and not re.search(guard, path.read_text(encoding="utf-8-sig"), re.M):
+            vars(sys.modules["__main__"]).pop("__file__", None)  # and without a guard it should not
     if called:
         getattr(load(path), called[0])(args)
         raise SystemExit(0)
@@ -76,10 +77,7 @@ def begin(
 
 
 def load(path: Path) -> ModuleType:
-    """What a chapter defines: its imports, functions, classes and UPPER_CASE constants.
-
-    The rest of the page does not run. Raises what the definitions raise.
-    """
+    """What a chapter defines: imports, functions, classes, UPPER_CASE constants. No more is run."""
 
     def defines(node: ast.stmt) -> bool:
         if isinstance(node, ast.Assign):
@@ -89,16 +87,15 @@ def load(path: Path) -> ModuleType:
     tree = ast.parse(path.read_text(encoding="utf-8-sig"), path)
     module = ModuleType(path.stem, ast.get_docstring(tree))
     module.__file__ = str(path)
-    tree.body = [node for node in tree.body if defines(node)]
-    exec(compile(tree, path, "exec"), vars(module))
+    for node in filter(defines, tree.body):
+        is_constant = isinstance(node, ast.Assign)  # if it isn't made of what the page computes
+        with contextlib.suppress(NameError) if is_constant else contextlib.nullcontext():
+            exec(compile(ast.Module([node], []), path, "exec"), vars(module))
     return module
 
 
 def find_section(source: str, line: int) -> tuple[int, str, str, str]:
-    """The section that holds the line (from 1): its number, heading, prose in markdown, and code.
-
-    Number 0 is what stands before the first heading: the chapter's docstring and its imports.
-    """
+    """Number, heading, prose and code of the section with this line; 0: before the first one."""
     number, heading, prose, code, kind = 0, "", "", "", ""
     for at, text in enumerate(source.splitlines(), start=1):
         if text.startswith("# ## "):
@@ -116,15 +113,13 @@ def find_section(source: str, line: int) -> tuple[int, str, str, str]:
 
 
 class _Headings:
-    """stdout, with a section's number and heading above the first that its lines print.
-
-    With `step`, a section's prose and code are shown before it runs, and Enter is waited for.
-    """
+    """stdout, with a section's heading above its first output; `step`: prose and code as well."""
 
     def __init__(self, stream, page: FrameType, step: bool):
         self.stream, self.code, self.step = stream, page.f_code, step
         self.source = Path(page.f_code.co_filename).read_text(encoding="utf-8-sig")
-        self.headings = re.findall(r"^# ## (.*)", self.source, flags=re.MULTILINE)
+        found = re.finditer(r"^# ## .*", self.source, flags=re.MULTILINE)
+        self.starts = [self.source.count("\n", 0, heading.start()) + 1 for heading in found]
         self.number, self.line = 0, ""
         if step:
             self.show_and_wait(*find_section(self.source, 1)[2:])
@@ -136,8 +131,10 @@ class _Headings:
         return getattr(self.stream, name)
 
     def trace(self, frame: FrameType, event: str, arg: object):
-        """What Python calls before each line of the page runs."""
+        """What Python calls before each line of the page runs, and at its end."""
         self.stream.write(self.new_headings(frame.f_lineno))
+        if event == "return":
+            sys.settrace(None)
         return self.trace
 
     def write(self, text: str) -> int:
@@ -146,24 +143,34 @@ class _Headings:
         while frame and frame.f_code is not self.code:
             frame = frame.f_back
         self.line += (self.new_headings(frame.f_lineno) if frame else "") + text
-        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
-        bars = getattr(tqdm, "_instances", None)
-        if not bars or self.line.endswith("\n"):
-            with tqdm.external_write_mode(self) if bars else contextlib.nullcontext():
-                self.stream.write(self.line)
-            self.line = ""
+        bars = getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", None)
+        if not bars:
+            self.write_line()
+        elif self.line.endswith("\n"):
+            with sys.modules["tqdm"].tqdm.external_write_mode(self):
+                self.write_line()
         return len(text)
+
+    def write_line(self) -> None:
+        line, self.line = self.line, ""  # at once: Ctrl-C must not let it be written twice
+        self.stream.write(line)
+
+    def flush(self) -> None:
+        """Write what has been held back, too; Python calls this at its end."""
+        self.write_line()
+        self.stream.flush()
 
     def new_headings(self, line: int) -> str:
         """The headings up to that of the section that holds the line, each only once."""
-        number, _, prose, code = find_section(self.source, line)
-        numbered = [f"\n{n}. {heading}\n" for n, heading in enumerate(self.headings, start=1)]
-        new, self.number = numbered[self.number : number], max(number, self.number)
+        new = ""
+        while self.number < bisect.bisect_right(self.starts, line):
+            number, heading, *_ = find_section(self.source, self.starts[self.number])
+            self.number, new = number, f"{new}\n{number}. {heading}\n"
         if new and self.step:
-            self.stream.write("".join(new))
-            self.show_and_wait(prose, code)
+            self.stream.write(new)
+            self.show_and_wait(*find_section(self.source, line)[2:])
             return ""
-        return "".join(new)
+        return new
 
     def show_and_wait(self, prose: str, code: str) -> None:
         """Print a section's prose and code as wide as the terminal is, and wait for Enter."""

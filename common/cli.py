@@ -21,10 +21,7 @@ DIABETES = ROOT / "data" / "diabetes.csv"
 
 
 class UserError(Exception):
-    """Something a person can put right: shown in a line or two, without a traceback.
-
-    `message` says what is wrong, what was expected and what to do; `status` is the exit status.
-    """
+    """Something a person can put right: what is wrong, what was expected, what to do."""
 
     def __init__(self, message: str, status: int = 2):
         super().__init__(message)
@@ -55,7 +52,7 @@ def excepthook(kind: type, error: BaseException, trace) -> None:
     elif isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1)
-    elif isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):  # torch.save's
+    elif re.search("PytorchStreamWriter|inline_container", str(error)):  # torch.save's
         said, status = "error: cannot write the checkpoint. Is the disk full?", 2
     elif _is_too_large(error):
         said = f"error: more than memory can hold: {summary(error)}. "
@@ -63,7 +60,8 @@ def excepthook(kind: type, error: BaseException, trace) -> None:
     else:
         return sys.__excepthook__(kind, error, trace)
     print(said, file=sys.stderr)
-    raise SystemExit(status)
+    if not sys.flags.interactive:  # python -i goes on with its prompt
+        raise SystemExit(status)
 
 
 def _is_too_large(error: BaseException) -> bool:
@@ -133,10 +131,7 @@ FLAGS = {  # the same in every chapter that has them: what converts the text, an
 
 
 def parser(doc: str | None, **settings: object) -> Parser:
-    """A parser with the flags that every chapter has, and one for each setting: its default.
-
-    `doc` is the chapter's docstring, shown by --help. A wrong flag raises UserError.
-    """
+    """A parser, described by `doc`, with every chapter's flags, and one for each setting."""
     flags = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     script = Path(sys.argv[0])
     # A notebook runs in its own folder.
@@ -173,10 +168,9 @@ def display_path(path: Path) -> str:
 def output_folder(
     folder: Path, remedy: str = "Choose a folder of your own with --output-dir."
 ) -> None:
-    """Make the folder where it is missing, and prove that files can be written into it.
+    """Make the folder, and prove that files can be written into it. Raises UserError if not.
 
-    Raises UserError if they can't, so that nobody trains for minutes and then loses the result;
-    the message ends with the remedy.
+    Otherwise somebody would train for minutes and then lose the result.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,10 +182,7 @@ def output_folder(
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block has succeeded.
-
-    A crash in between leaves the file that was there before. Raises UserError where writing fails.
-    """
+    """Give a temporary path, renamed to `path` when the block succeeds. Raises UserError."""
     temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:
         yield temporary

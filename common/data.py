@@ -1,6 +1,7 @@
 """Where the data is, checked before it is used; and MNIST kept in memory, transformed."""
 
 import atexit
+import contextlib
 import gzip
 import hashlib
 import struct
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
-from torch.utils.data._utils.collate import default_collate_fn_map
+from torch.utils.data._utils.collate import default_collate, default_collate_fn_map
 
 from common.cli import ROOT, UserError, atomic_write
 
@@ -24,8 +25,8 @@ DATA = ROOT / "data"
 def mnist_root() -> Path:
     """The folder to give to torchvision.datasets.MNIST(root=…): archives checked and unpacked.
 
-    torchvision itself checks an archive only on the day it unpacks it, and trusts whatever lies
-    there later, also what a Ctrl-C cut short. Raises UserError for a missing or damaged archive.
+    torchvision checks an archive only on the day it unpacks it, and trusts what lies there later.
+    Raises UserError for a missing or damaged archive.
     """
     try:
         return _unpack(DATA)
@@ -50,9 +51,9 @@ def _unpack(root: Path) -> Path:
         if hashlib.md5(archive, usedforsecurity=False).hexdigest() != md5:
             wrong = f"{len(archive):,} bytes whose MD5 sum is not {md5}"
             raise UserError(f"{path} is damaged: {wrong}. {remedy}")
-        checksum, size = struct.unpack("<II", archive[-8:])  # gzip's trailer, RFC 1952, 2.3.1
+        (checksum,) = struct.unpack("<I", archive[-8:-4])  # gzip's trailer, RFC 1952, 2.3.1
         content = target.read_bytes() if target.exists() else b""
-        if len(content) != size or zlib.crc32(content) != checksum:
+        if zlib.crc32(content) != checksum:
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(target) as temporary:
                 temporary.write_bytes(gzip.decompress(archive))
@@ -62,17 +63,19 @@ def _unpack(root: Path) -> Path:
 def keep_in_memory(dataset: Dataset) -> None:
     """Transform all images of torchvision's MNIST once; a DataLoader then fetches whole batches.
 
-    It asks a dataset with a method __getitems__ for all samples of a batch at once. The batches
-    stay the same, bit for bit. With a transform that is more than a function of each pixel the
-    dataset stays as it is, and slow.
+    It asks a dataset that has a method __getitems__ for a batch at once. The batches stay the same,
+    bit for bit; where the transform is more than a function of each pixel, nothing is done.
     """
 
     def transformed(pixels):
         """All images (N, H, W) at once, as a single one N times as high."""
         return dataset.transform(Image.fromarray(pixels.flatten(0, 1).numpy()))
 
-    few = torch.cat([dataset[i][0] for i in range(10)], dim=1)  # (1, 10 H, W)
-    if torch.equal(few, transformed(dataset.data[:10])):
+    before = torch.get_rng_state()
+    images, labels = default_collate([dataset[i] for i in range(10)])
+    same = torch.equal(images.flatten(), transformed(dataset.data[:10]).flatten())
+    same = same and images.shape[1:] == (1, 28, 28) and torch.equal(labels, dataset.targets[:10])
+    if same and torch.equal(before, torch.get_rng_state()):  # nothing was drawn
         parts = [transformed(part).view(-1, 1, 28, 28) for part in dataset.data.split(1000)]
         dataset.__getitems__ = partial(_fetch, torch.cat(parts), dataset.targets)
 
@@ -92,7 +95,7 @@ default_collate_fn_map[_Batch] = lambda samples, **how: list(samples[0])
 def check_table(path: Path) -> Path:
     """The path of a table that np.loadtxt(path, delimiter=",") can read: this one's, if possible.
 
-    One with other than ASCII characters, in comments or at its beginning, is copied without them.
+    One with other than ASCII characters, or lines of spaces, is copied without them.
     Raises UserError, with the line, unless there are two rows of finite numbers or more, all of one
     length: inputs and a label, 0 or 1.
     """
@@ -129,7 +132,8 @@ def check_table(path: Path) -> Path:
             f"{path}: column {constant[0] + 1} holds the same number in every row, so it tells "
             "nothing. Leave it out."
         )
-    if path.read_bytes().isascii():
+    with contextlib.suppress(ValueError):
+        np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="ascii")
         return path
     with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as plain:
         plain.write("\n".join(rows))

@@ -11,8 +11,8 @@ from common.cli import UserError, summary
 def pick_device(name: str = "auto") -> tuple[torch.device, str]:
     """The device of that name, and a sentence about the choice.
 
-    "auto" is the accelerator (CUDA, Apple's MPS, …) if there is one that works, else the CPU; the
-    sentence says why. Raises UserError for a name that torch does not know or this machine lacks.
+    "auto" is the accelerator (CUDA, Apple's MPS, …) if there is one that works, else the CPU.
+    Raises UserError for a name that this machine lacks.
     """
     accelerator, problem = _accelerator()
     if name == "auto":

@@ -131,7 +131,6 @@ def load_checkpoint(path: Path, model: torch.nn.Module, *optimizers) -> object:
         return checkpoint["history"]
     except (KeyError, IndexError, AttributeError, TypeError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[:2][-1].strip().rstrip(".")  # torch's 2nd names it
-        raise UserError(
-            f"{path} belongs to another model than this {type(model).__name__}: {reason}. "
-            "Delete it and train again, or choose another --output-dir."
-        ) from None
+        wrong = f"{path} belongs to another model than this {type(model).__name__}: {reason}"
+        remedy = "Delete it and train again, or choose another --output-dir."
+        raise UserError(f"{wrong}. {remedy}") from None

@@ -117,10 +117,10 @@ def run(chapters_folder):
     # Where the home can't be written, matplotlib makes a folder for the time being, and says so:
     matplotlib.get_configdir()  # here and not in each run of a chapter, which are to say nothing
 
-    def run(name: str, *flags) -> SimpleNamespace:
+    def run(name: str, *flags, flush: bool = False) -> SimpleNamespace:
         """Returns the module's `names`, what went to `out` and `err`, `status`, and `warned`."""
         path = _find(chapters_folder, name)
-        main = ModuleType("__main__")
+        main, threads = ModuleType("__main__"), torch.get_num_threads()
         main.__file__ = str(path)
         out, err, status = io.StringIO(), io.StringIO(), 0
         with (
@@ -145,8 +145,9 @@ def run(chapters_folder):
                     status = exit_.code
                 else:
                     raise
-            finally:
-                sys.settrace(None)  # --step leaves one
+            if flush:  # as Python does at its end
+                sys.stdout.flush()
+        torch.set_num_threads(threads)  # chapters 2 to 6 leave one
         return SimpleNamespace(
             names=main, out=out.getvalue(), err=err.getvalue(), status=status,
             warned=[str(warning.message) for warning in warned],

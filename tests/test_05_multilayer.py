@@ -79,7 +79,7 @@ def test_the_three_sets_are_standardized_alike(ran, xy):
     mean, std = train[:, :-1].mean(axis=0), train[:, :-1].std(axis=0, ddof=1)
     names = ran.names
     for mine, x in [(names.x_train, train), (names.x_val, val), (names.x_test, test)]:
-        np.testing.assert_allclose(mine, (x[:, :-1] - mean) / std, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(mine.cpu(), (x[:, :-1] - mean) / std, rtol=1e-3, atol=1e-3)
     for labels, y in [(names.y_train, train), (names.y_val, val), (names.y_test, test)]:
         assert labels.tolist() == y[:, -1].tolist() and labels.dtype == torch.int64
 

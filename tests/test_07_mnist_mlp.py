@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -367,6 +368,13 @@ def test_ctrl_c_ends_the_training_and_keeps_the_epochs_so_far(chapter, capsys):
     losses = chapter.train(model, criterion, optimizer, batches, CPU, 5)
     assert len(losses) == 1
     assert "Stopped" in capsys.readouterr().out
+
+
+def test_a_terminal_shows_a_bar(chapter, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    model, criterion, optimizer, loader = small_problem(chapter)
+    chapter.train(model, criterion, optimizer, loader, CPU, 3)
+    assert f"/{3 * len(loader)} [" in capsys.readouterr().err
 
 
 class Answers(torch.nn.Module):

@@ -103,7 +103,7 @@ def test_step_shows_each_sections_prose_and_code_before_it_runs(
 
     said = re.sub(r"\s+", " ", done.out)
     for definition in ast.walk(ast.parse(SOURCES[name])):
-        if isinstance(definition, ast.FunctionDef) and definition.name != "measure":
+        if isinstance(definition, ast.FunctionDef):
             assert f"def {definition.name}(" in said
     for _, prose in cells(name):
         if re.match("# ## ", prose):
@@ -146,6 +146,19 @@ def test_no_function_reads_a_name_that_the_page_binds(name):
             read = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
             lower = {one for one in read & bound if not one.isupper()}
             assert not lower, f"{table.get_name()}, line {table.get_lineno()}, reads {lower}"
+
+
+@pytest.mark.slow
+def test_python_i_goes_on_after_an_error_in_words(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-i", ROOT / "03_nn_linear.py", "--lr", "10", "--output-dir", tmp_path],
+        input="print('lr is', args.lr)\n",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert "lr is 10.0\n" in done.stdout
+    assert "error: the loss is no longer" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -104,18 +104,20 @@ def test_the_seed_is_set(page):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(run, tmp_path):
+@pytest.mark.parametrize("settings, expected", [("epochs=3", 1), ("batch_size=64", 2)])
+def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(
+    settings, expected, run, tmp_path
+):
     """Unless the chapter's batches are large: on a busy computer a second core is waited for."""
-    threads = torch.get_num_threads()
-    try:
-        for settings, expected in [("epochs=3", 1), ("batch_size=2", 1), ("batch_size=64", 2)]:
-            torch.set_num_threads(2)
-            source = f'"""# T"""\nfrom common import chapter\nchapter.begin(__doc__, {settings}, '
-            (tmp_path / "00_page.py").write_text(source + 'device="auto")\n', encoding="utf-8")
-            run(tmp_path / "00_page", "--device", "cpu")
-            assert torch.get_num_threads() == expected
-    finally:
-        torch.set_num_threads(threads)
+    source = f"""
+        import torch
+        from common import chapter
+        torch.set_num_threads(2)
+        chapter.begin("# T", {settings}, device="auto")
+        print(torch.get_num_threads(), "threads")
+    """
+    (tmp_path / "00_page.py").write_text(textwrap.dedent(source), encoding="utf-8")
+    assert f"\n{expected} threads\n" in run(tmp_path / "00_page", "--device", "cpu").out
 
 
 def test_a_flag_that_asks_for_one_thing_only(page, tmp_path):
@@ -184,23 +186,47 @@ def test_a_bar_makes_room_for_headings_and_lines(run, tmp_path):
     assert done.err.count("0/2") >= 2, "the bar is drawn again after it was wiped"
 
 
+def test_a_page_may_end_within_a_line_while_a_bar_is_there(run, tmp_path):
+    source = """
+        from common import chapter
+        from tqdm import tqdm
+        chapter.begin("# T")
+        for i in tqdm(range(3), ncols=30):
+            print(i, end=" ", flush=i == 1)
+    """
+    (tmp_path / "00_page.py").write_text(textwrap.dedent(source), encoding="utf-8")
+    done = run(tmp_path / "00_page", flush=True)
+    assert done.out == "T\n0 1 2 "
+
+
+def test_constants_made_of_what_the_page_computes_are_no_definitions(tmp_path):
+    path = tmp_path / "page.py"
+    path.write_text("x = 3\nX = x + 1\nY = 2\n\n\ndef f():\n    return Y\n")
+    module = chapter.load(path)
+    assert module.f() == 2 and not hasattr(module, "X")
+
+
 def test_a_worker_runs_the_page_silently_and_without_a_gpu(tmp_path, monkeypatch, capsys):
     """A worker that is no fork runs it under another name; it writes no file."""
-    source = f"{PAGE}\nassert str(args.device) == 'cpu'\n"
-    path = tmp_path / "00_page.py"
+    asked = []
+    monkeypatch.setattr(
+        device, "pick_device", lambda name: (asked.append(name) or torch.device("cpu"), name)
+    )
+    source, path = PAGE, tmp_path / "00_page.py"
     path.write_text(source, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", [str(path), "--output-dir", str(tmp_path / "new")])
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     exec(compile(source, path, "exec"), {"__name__": "__mp_main__", "__doc__": "# T"})
     assert capsys.readouterr().out == "" and not (tmp_path / "new").exists()
+    assert asked == ["cpu"]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_do_not_run_a_page_without_a_guard_again(method, run, tmp_path, monkeypatch):
     """Python looks for the page in __main__.__file__, and a page with a guard is left there."""
-    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
-    for guard in ["", 'if __name__ == "__main__":\n    pass\n']:
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda **how: method)
+    for guard in ["", 'if __name__ == "__main__":\n    pass\n', "if __name__ == '__main__': 1\n"]:
         path = tmp_path / "00_page.py"
         path.write_text(f"{PAGE}\n{guard}", encoding="utf-8")
         names = run(tmp_path / "00_page", "--device", "cpu").names
@@ -209,7 +235,7 @@ def test_workers_do_not_run_a_page_without_a_guard_again(method, run, tmp_path, 
 
 @pytest.mark.parametrize("method, workers", [("fork", 2), ("spawn", 0)])
 def test_in_a_notebook_only_forked_workers_find_its_classes(method, workers, monkeypatch):
-    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda **how: method)
     names = {"chapter": chapter}
     exec(compile('args = chapter.begin("# T", workers=2)', "<cell>", "exec"), names)
     assert names["args"].workers == workers

@@ -126,7 +126,13 @@ def test_more_than_a_thousand_images_are_kept_in_their_order():
 
 
 @pytest.mark.parametrize(
-    "extra", [transforms.RandomRotation(30), transforms.RandomHorizontalFlip(), transforms.Pad(2)]
+    "extra",
+    [
+        transforms.RandomRotation(30),
+        transforms.RandomHorizontalFlip(0.001),  # hardly ever seen to do something
+        transforms.Pad(2),
+        transforms.Grayscale(3),
+    ],
 )
 def test_a_transform_of_more_than_single_pixels_is_applied_image_by_image(extra):
     """It may be another one each time."""
@@ -135,6 +141,25 @@ def test_a_transform_of_more_than_single_pixels_is_applied_image_by_image(extra)
     assert not hasattr(dataset, "__getitems__")
     images, labels = next(iter(DataLoader(dataset, batch_size=4)))
     assert len(images) == 4 and labels.tolist() == [0, 1, 2, 3]
+
+
+def test_other_labels_than_the_datasets_own_stay_other(monkeypatch):
+    """As a target_transform makes them."""
+    dataset = Digits(30, NORMALIZE)
+    monkeypatch.setattr(
+        Digits, "__getitem__", lambda self, i: (self.transform(Image.new("L", (28, 28))), i % 2)
+    )
+    dataset.data.zero_()
+    data.keep_in_memory(dataset)
+    assert next(iter(DataLoader(dataset, batch_size=4)))[1].tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("line", ["   ", "\t", "  # note"])
+def test_a_line_of_spaces_does_no_harm(line, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"1,2,0\n2,1,1\n{line}\n")
+    table = np.loadtxt(data.check_table(path), delimiter=",")
+    assert table.tolist() == [[1, 2, 0], [2, 1, 1]]
 
 
 def test_a_table_is_read_as_it_is_or_as_a_plain_copy(tmp_path):
