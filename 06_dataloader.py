@@ -204,11 +204,12 @@ if __name__ == "__main__":
     curves = {(args.batch_size, args.lr): losses}
     high = args.lr * len(train_loader)
     for size, lr in [(len(dataset), args.lr), (len(dataset), high), (args.batch_size, 1.0)]:
+        print("batches of", size, "learning rate", lr)
         model.load_state_dict(untrained)
         optimizer = torch.optim.SGD(model.parameters(), lr=lr)
         loader = DataLoader(dataset, batch_size=size, shuffle=True)
         curves[size, lr] = train(model, criterion, optimizer, loader, args.device, args.epochs)
-        print("batches of", size, "learning rate", lr, "loss", curves[size, lr][-1])
+        print("loss of the last epoch", curves[size, lr][-1])
 
 # %% [markdown]
 # ## Results
