@@ -1,4 +1,4 @@
-"""What each part of chapter 9's model is worth: the loss without it, after the same seconds.
+"""What each part of chapter 12's model is worth: the loss without it, after the same seconds.
 
     python docs/llm_parts.py     a bit more than three minutes on two cores
 
@@ -53,7 +53,7 @@ class Variant:
     """A chapter, its model and its optimizers, with one part exchanged."""
 
     def __init__(self, exchange: Callable, config: object, vocabulary_size: int):
-        self.chapter = chapters.load(ROOT / "09_small_llm.py")  # its own, so it may be changed
+        self.chapter = chapters.load(ROOT / "12_small_llm.py")  # its own, so it may be changed
         self.config = config
         torch.manual_seed(0)
         self.model = self.chapter.GPT(vocabulary_size, config)
@@ -104,7 +104,7 @@ def adamw(variant: Variant) -> None:
 
 
 ROWS = {
-    "chapter 9, --size tiny": lambda variant: None,
+    "chapter 12, --size tiny": lambda variant: None,
     "learned instead of rotary positions": learned_positions,
     "no QK-norm": no_qk_norm,
     "LayerNorm instead of RMSNorm": layer_norm,
@@ -116,7 +116,7 @@ ROWS = {
 
 def main(rounds: int = 12, iterations: int = 260) -> None:
     """Print the table; `iterations` are the first row's."""
-    chapter = chapters.load(ROOT / "09_small_llm.py")
+    chapter = chapters.load(ROOT / "12_small_llm.py")
     config = chapter.SIZES["tiny"]
     text = "\n".join(topics.values())
     vocabulary = chapter.make_vocabulary(text)

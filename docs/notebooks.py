@@ -44,7 +44,7 @@ def notebook(path: Path) -> nbformat.NotebookNode:
         cell.id = f"cell-{number}"  # the same in each build
         if cell.cell_type == "markdown":
             cell.source = re.sub(
-                r"^(##? )(Chapter \d · )?(.* · .*)",
+                r"^(##? )(Chapter \d+ · )?(.* · .*)",
                 lambda line: line[1] + (line[2] or "") + linked(line[3], path.name > "07"),
                 cell.source,
                 flags=re.M,

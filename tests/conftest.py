@@ -211,7 +211,7 @@ def keep_few_images(patch: pytest.MonkeyPatch) -> None:
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Few images, and a clock that is 20 times as fast: for chapter 8."""
+    """Few images, and a clock that is 20 times as fast: for chapter 9."""
     perf_counter = time.perf_counter
     keep_few_images(patch)
     patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())

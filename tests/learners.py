@@ -228,112 +228,112 @@ MISTAKES = {
         "07", "map_location=device, weights_only=True", "map_location=device, weights_only=False",
         "load_model", "",
     ),
-    # Chapter 8
+    # Chapter 9
     "the ratio of the medians": (
-        "08",
+        "09",
         "return statistics.median(\n"
         "            mine / its for mine, its in zip(self.speeds, other.speeds, strict=True)\n"
         "        )",
         "return self.speed() / other.speed()", "Rung.speedup", "",
     ),
     "the clock is read too early": (
-        "08", "        torch.accelerator.synchronize(device)\n", "        pass\n", "now", "",
+        "09", "        torch.accelerator.synchronize(device)\n", "        pass\n", "now", "",
     ),
-    "no zero_grad in chapter 8": (
-        "08", "        optimizer.zero_grad()\n        loss.backward()\n",
+    "no zero_grad in chapter 9": (
+        "09", "        optimizer.zero_grad()\n        loss.backward()\n",
         "        loss.backward()\n", "train", "",
     ),
     "the rate changes once per epoch": (
-        "08", "        if scheduler is not None:\n            scheduler.step()",
+        "09", "        if scheduler is not None:\n            scheduler.step()",
         "    if scheduler is not None:\n        scheduler.step()", "train", "",
     ),
     "a cycle of one epoch": (
-        "08", "updates=epochs * len(loader)", "updates=len(loader) // 2",
+        "09", "updates=epochs * len(loader)", "updates=len(loader) // 2",
         "recipe_rung", "",
     ),
     "a new optimizer for each part": (
-        "08", "lambda batches: train(*parts, batches, device, bf16=bf16)",
+        "09", "lambda batches: train(*parts, batches, device, bf16=bf16)",
         "lambda batches: train(model, *notes_recipe(model), batches, device, bf16=bf16)",
         "notes_rung", "",
     ),
     "another address for each batch": (
-        "08", "            inputs.copy_(data[0])\n", "            inputs.data = data[0]\n",
+        "09", "            inputs.copy_(data[0])\n", "            inputs.data = data[0]\n",
         "captured_train", "a graph reads one address",
     ),
     "the first batch is overwritten": (
-        "08", "(tensor.clone() for tensor in first_batch)", "first_batch", "captured_train", "overwritten",
+        "09", "(tensor.clone() for tensor in first_batch)", "first_batch", "captured_train", "overwritten",
     ),
     "the images in their order": (
-        "08", "torch.randperm(len(labels), device=device)", "torch.arange(len(labels), device=device)",
+        "09", "torch.randperm(len(labels), device=device)", "torch.arange(len(labels), device=device)",
         "batches_on_device", "",
     ),
-    "accuracy by batches in chapter 8": (
-        "08", "total += labels.size(0)", "total += 1", "accuracy_of", "",
+    "accuracy by batches in chapter 9": (
+        "09", "total += labels.size(0)", "total += 1", "accuracy_of", "",
     ),
     "the last time instead of the first": (
-        "08", "            return seconds\n    return None",
+        "09", "            return seconds\n    return None",
         "            last = seconds\n    return last", "seconds_to", "",
     ),
-    # Chapter 9
+    # Chapter 12
     "labels that are the inputs": (
-        "09", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
+        "12", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
         "windows", "What differs is value 2 of 2",
     ),
     "no smoothing": (
-        "09", "minlength=vocabulary_size**2) + 1", "minlength=vocabulary_size**2)",
+        "12", "minlength=vocabulary_size**2) + 1", "minlength=vocabulary_size**2)",
         "Bigram.__init__", "",
     ),
     "the temperature multiplies": (
-        "09", ".float().cpu() / temperature", ".float().cpu() * temperature", "generate", "",
+        "12", ".float().cpu() / temperature", ".float().cpu() * temperature", "generate", "",
     ),
     "no mask": (
-        "09", "scores = scores.masked_fill(later, -math.inf)", "pass", "attention", "",
+        "12", "scores = scores.masked_fill(later, -math.inf)", "pass", "attention", "",
     ),
     "a softmax over the queries": (
-        "09", "weights = scores.softmax(dim=-1)", "weights = scores.softmax(dim=-2)",
+        "12", "weights = scores.softmax(dim=-1)", "weights = scores.softmax(dim=-2)",
         "attention", "",
     ),
     "the wrong half is rotated back": (
-        "09", "a * cos - b * sin, a * sin + b * cos", "a * cos + b * sin, b * cos - a * sin",
+        "12", "a * cos - b * sin, a * sin + b * cos", "a * cos + b * sin, b * cos - a * sin",
         "rotate", "",
     ),
     "positions that always start at 0": (
-        "09", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", "",
+        "12", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", "",
     ),
     "the norm after the rotation of the keys is missing": (
-        "09", "rotate(self.qk_norm(k), start), v", "rotate(k, start), v",
+        "12", "rotate(self.qk_norm(k), start), v", "rotate(k, start), v",
         "CausalSelfAttention.heads", "",
     ),
     "heads that take tokens for numbers": (
-        "09", "part.view(B, T, self.n_head, -1).transpose(1, 2)",
+        "12", "part.view(B, T, self.n_head, -1).transpose(1, 2)",
         "part.reshape(B, self.n_head, T, -1)", "CausalSelfAttention.heads", "",
     ),
     "a cache that forgets": (
-        "09", "            cache[:] = k, v", "            cache[:] = k[:, :, -1:], v[:, :, -1:]",
+        "12", "            cache[:] = k, v", "            cache[:] = k[:, :, -1:], v[:, :, -1:]",
         "CausalSelfAttention.forward", "",
     ),
     "gates that don't gate": (
-        "09", "values * F.silu(gates)", "values + F.silu(gates)", "MLP.forward", "",
+        "12", "values * F.silu(gates)", "values + F.silu(gates)", "MLP.forward", "",
     ),
     "a residual connection is missing": (
-        "09", "return x + self.dropout(self.mlp(self.norm_2(x)))",
+        "12", "return x + self.dropout(self.mlp(self.norm_2(x)))",
         "return self.dropout(self.mlp(self.norm_2(x)))", "Block.forward", "",
     ),
     "evaluated with dropout": (
-        "09", "    model.eval()\n    losses", "    losses", "evaluate", "left in training mode",
+        "12", "    model.eval()\n    losses", "    losses", "evaluate", "left in training mode",
     ),
     "windows of the training set stay in": (
-        "09", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
+        "12", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
     ),
     "four products instead of five": (
-        "09", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
+        "12", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
     ),
     "a handler that stays": (
-        "09", "    finally:\n        signal.signal(signal.SIGINT, usual)",
+        "12", "    finally:\n        signal.signal(signal.SIGINT, usual)",
         "    finally:\n        pass", "ctrl_c_noted", "",
     ),
     "no clipping": (
-        "09", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
+        "12", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
         "train", "",
     ),
 }  # fmt: skip
@@ -495,7 +495,7 @@ self.stack = torch.nn.Sequential(*layers[:-1])
         ),
         ("MNISTModel.forward", "return self.stack(x.reshape(len(x), -1))"),
     ],
-    "08": [
+    "09": [
         (
             "Rung.speed",
             "return torch.tensor(self.speeds, dtype=torch.float64).quantile(0.5).item()",
@@ -515,7 +515,7 @@ return next((seconds for seconds, reached in both if reached >= accuracy), None)
 """,
         ),
     ],
-    "09": [
+    "12": [
         ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
         (
             "windows",  # slices that are stacked

@@ -53,7 +53,7 @@ def test_headings_lead_to_their_place_in_the_notes():
 
 
 def test_a_change_of_imported_code_runs_a_chapter_again(tmp_path, monkeypatch):
-    chapter = ROOT / "08_mnist_fast.py"
+    chapter = ROOT / "09_mnist_fast.py"
     assert [path.stem for path in notebooks.imported(chapter)] == ["07_mnist_mlp"]
     before = notebooks.notebook(chapter).metadata
     assert notebooks.notebook(chapter).metadata == before
@@ -205,9 +205,9 @@ def test_the_readme_shows_the_last_lines_of_chapter_7(edition, said):
 
 def test_the_readmes_speedup_is_about_that_of_the_run(said):
     """It depends on the machine; that 98 % are reached does not."""
-    (reached,) = re.findall(r"^5 better recipe  .* (0\.\d{4})", said["08_mnist_fast"], re.M)
+    (reached,) = re.findall(r"^5 better recipe  .* (0\.\d{4})", said["09_mnist_fast"], re.M)
     assert float(reached) >= 0.98
-    measured = max(map(float, re.findall(r": ([\d.]+)x faster", said["08_mnist_fast"])))
+    measured = max(map(float, re.findall(r": ([\d.]+)x faster", said["09_mnist_fast"])))
     for edition in ("README.md", "README.zh-CN.md"):
         (told,) = re.findall(r"\b1/(\d+)", (ROOT / edition).read_text(encoding="utf-8"))
         assert 0.5 < measured / float(told) < 2

@@ -27,8 +27,8 @@ CHEAP = {
     "05_multilayer": {"epochs": 2},
     "06_dataloader": {"epochs": 1, "batch_size": 100},
     "07_mnist_mlp": {"epochs": 1, "batch_size": 100},
-    "08_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
-    "09_small_llm": {
+    "09_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
+    "12_small_llm": {
         "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
     },
 }  # fmt: skip
@@ -52,7 +52,7 @@ def flags(name: str) -> list[str]:
 
 @pytest.fixture
 def brief(monkeypatch, quick_figures):
-    """Few images, empty figures, and a fast clock for chapter 8."""
+    """Few images, empty figures, and a fast clock for chapter 9."""
     hurry(monkeypatch)
 
 

@@ -61,7 +61,7 @@ def test_an_output_folder_that_cannot_be_written(name, tmp_path, fails):
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "ascii"])
-@pytest.mark.parametrize("name", ["01_linear_grid", "09_small_llm", "practice"])
+@pytest.mark.parametrize("name", ["01_linear_grid", "12_small_llm", "practice"])
 def test_help_and_errors_on_consoles_of_any_encoding(name, encoding):
     for flags, stream, shown in [
         (["--help"], "stdout", b"usage: "),

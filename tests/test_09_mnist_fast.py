@@ -1,4 +1,4 @@
-"""Chapter 8: each rung trains the same network as the notes' loop, or says what it changes."""
+"""Chapter 9: each rung trains the same network as the notes' loop, or says what it changes."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from common import data
 from common.chapter import load
 from common.cli import ROOT
 
-NAME = "08_mnist_fast"
+NAME = "09_mnist_fast"
 CPU = torch.device("cpu")
 mnist = load(ROOT / "07_mnist_mlp.py")
 

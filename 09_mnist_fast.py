@@ -1,17 +1,17 @@
 # %% [markdown]
-"""# Chapter 8 · Training faster · 多分类问题 (beyond the notes)
+"""# Chapter 9 · Training faster · 多分类问题 (beyond the notes)
 
 Where does the time of chapter 7 go, what makes training faster and by how much, and how do you
 measure that on a computer that also does other things? This chapter is a ladder: the same network,
 the same images, and from rung to rung one change (rung 5 changes the whole recipe).
 
-    python 08_mnist_fast.py             climb the ladder
-    python 08_mnist_fast.py --rungs 5   only this one: from nothing to 98 %
-    python 08_mnist_fast.py --rungs 1,3,5 --json numbers.json
+    python 09_mnist_fast.py             climb the ladder
+    python 09_mnist_fast.py --rungs 5   only this one: from nothing to 98 %
+    python 09_mnist_fast.py --rungs 1,3,5 --json numbers.json
 
 The last lines of a run:
 
-    Figure:     outputs/08_mnist_fast.png
+    Figure:     outputs/09_mnist_fast.png
     Accuracy: 0.98…
 """
 
@@ -626,7 +626,7 @@ for axis, form in [(dots.xaxis, "{x:,.0f}"), (curves.xaxis, "{x:g}")]:
     axis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
     axis.set_major_formatter(ticker.StrMethodFormatter(form))
     axis.set_minor_locator(ticker.NullLocator())
-plotting.finish(fig, args.output_dir / "08_mnist_fast.png", args.show)
+plotting.finish(fig, args.output_dir / "09_mnist_fast.png", args.show)
 
 # %%
 accuracies = [rung.history["accuracy"][-1] for rung in trained.values() if rung.history]

@@ -108,5 +108,5 @@ for dtype in (torch.float32, torch.bfloat16):
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 8` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 8` tells you within seconds which are right.
+# **Write it yourself:** `python practice.py start 9` gives you a copy of this chapter with its
+# functions emptied, and `python practice.py check 9` tells you within seconds which are right.

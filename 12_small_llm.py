@@ -1,5 +1,5 @@
 # %% [markdown]
-"""# Chapter 9 · A small language model · 实现一个小的LLM
+"""# Chapter 12 · A small language model · 实现一个小的LLM
 
 A language model predicts the next token of a text. Here a token is a character, and the model is a
 GPT made of the parts that the models of today have: you will write a tokenizer, a baseline,
@@ -7,16 +7,16 @@ self-attention, rotary position embeddings, the blocks of a transformer, the opt
 generation of text with a cache. The default text is pydoc's topics, excerpts of Python's reference
 documentation that every Python has.
 
-    python 09_small_llm.py                               train, less than two minutes on two cores
-    python 09_small_llm.py --prompt "The with statement" continue the prompt with the trained model
-    python 09_small_llm.py --text novel.txt notes.md     train on your own texts, in any language
-    python 09_small_llm.py --resume --iterations 2000    continue training, up to 2,000 iterations
-    python 09_small_llm.py --size tiny                   the size that nanoGPT suggests for a CPU
-    torchrun --nproc-per-node 2 09_small_llm.py          two processes, or GPUs, share each batch
+    python 12_small_llm.py                               train, less than two minutes on two cores
+    python 12_small_llm.py --prompt "The with statement" continue the prompt with the trained model
+    python 12_small_llm.py --text novel.txt notes.md     train on your own texts, in any language
+    python 12_small_llm.py --resume --iterations 2000    continue training, up to 2,000 iterations
+    python 12_small_llm.py --size tiny                   the size that nanoGPT suggests for a CPU
+    torchrun --nproc-per-node 2 12_small_llm.py          two processes, or GPUs, share each batch
 
 The last lines of a run:
 
-    Figure:     outputs/09_small_llm.png
+    Figure:     outputs/12_small_llm.png
     Validation loss: 1.… nats per character (perplexity ….…)
 """
 
@@ -189,7 +189,7 @@ def read_config(path: Path) -> tuple[str, Config]:
         ) from None
 
 
-checkpoint = args.output_dir / "09_small_llm.pt"
+checkpoint = args.output_dir / "12_small_llm.pt"
 config = SIZES[getattr(args, "size", "small")]
 if args.resume:
     if "size" in args:
@@ -821,7 +821,7 @@ def continue_text(
 
 def continue_prompt(args: argparse.Namespace) -> str:
     """Print the continuation of --prompt by the checkpoint's model; returns it, too."""
-    checkpoint = args.output_dir / "09_small_llm.pt"
+    checkpoint = args.output_dir / "12_small_llm.pt"
     vocabulary, config = read_config(checkpoint)
     model = GPT(len(vocabulary), config)
     training.load_checkpoint(checkpoint, model)

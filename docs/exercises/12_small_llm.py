@@ -126,5 +126,5 @@ print(f"bigram baseline: {bigram_loss:.2f}")
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 9` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 9` tells you within seconds which are right.
+# **Write it yourself:** `python practice.py start 12` gives you a copy of this chapter with its
+# functions emptied, and `python practice.py check 12` tells you within seconds which are right.

@@ -1,4 +1,4 @@
-"""Chapter 9: the tokenizer, the baseline, attention, the GPT, its training and its text."""
+"""Chapter 12: the tokenizer, the baseline, attention, the GPT, its training and its text."""
 
 import copy
 import dataclasses
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from common import training
 from common.cli import ROOT, UserError
 
-NAME = "09_small_llm"
+NAME = "12_small_llm"
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
 WORDS, VOCABULARY = "the cat sat on the mat. a rat ran.", " .acehmnorst"
 CHEAP = ["--iterations", 8, "--batch-size", 2, "--length", 20, "--device", "cpu"]
@@ -896,7 +896,7 @@ def test_two_processes_learn_what_one_does(chapter, chapters_folder, trained, fl
     arguments = ["save_gradient.py", chapters_folder / f"{NAME}.py", *flags]
     done = subprocess.run(**by_torchrun(tmp_path, *arguments), capture_output=True)
     assert done.returncode == 0, done.stderr
-    for once in ["Chapter 9", "2 processes share", "Checkpoint:", "Validation loss:"]:
+    for once in ["Chapter 12", "2 processes share", "Checkpoint:", "Validation loss:"]:
         assert done.stdout.count(once) == 1
 
     names = trained.names  # of one process, with the same seed
