@@ -36,7 +36,7 @@ def begin(
         cli.answer_in_words()
     parser = page if isinstance(page, cli.Parser) else cli.parser(page, **settings)
     args = parser.parse_args(sys.argv[1:] if is_script else [])
-    called = [name for flag, name in (only or {}).items() if getattr(args, flag) is not None]
+    called = [name for flag, name in (only or {}).items() if getattr(args, flag) not in (None, [])]
     warnings.filterwarnings("ignore", "overflow|invalid value", RuntimeWarning)  # told by finish
 
     is_worker = frame.f_globals.get("__name__") == "__mp_main__"  # it runs the page once more

@@ -135,7 +135,7 @@ def parser(doc: str | None, **settings: object) -> Parser:
     flags = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     script = Path(sys.argv[0])
     # A notebook runs in its own folder.
-    beside = script.resolve().parent if re.match(r"\d\d_|own_", script.name) else Path()
+    beside = script.resolve().parent if re.match(r"\d\d_", script.name) else Path()
     every = {"seed": 0, "step": False, "show": False, "output_dir": beside / "outputs"}
     for name, default in (settings | every).items():
         kind, what = FLAGS[name]

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from common.cli import UserError, atomic_write, display_path
+from common.cli import ROOT, UserError, atomic_write, display_path
 
 
 def full_batch(model, criterion, optimizer, x_data, y_data, epochs, every):
@@ -69,19 +69,24 @@ def test(model, test_loader, device):
     return correct / total
 
 
-def save_checkpoint(
-    path: Path, history: object, model: torch.nn.Module, *optimizers, **more: object
-) -> None:
-    """Write what is needed to continue training as if it had never stopped.
-
-    Raises UserError for a model with parameters that aren't finite: its last update ruined it.
-    """
+def check_finite(model: torch.nn.Module) -> None:
+    """Raises UserError if parameters are no longer finite: an update has ruined the model."""
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise UserError(
             "parameters are no longer finite numbers: training has diverged, and nothing is saved. "
             "Try again with a lower --lr.",
             status=1,
         )
+
+
+def save_checkpoint(
+    path: Path, history: object, model: torch.nn.Module, *optimizers, **more: object
+) -> None:
+    """Write what is needed to continue training as if it had never stopped.
+
+    Raises UserError for a model with parameters that aren't finite.
+    """
+    check_finite(model)
     checkpoint = more | {
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -97,8 +102,9 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict:
     """What torch.save has written: a dict. Raises UserError where there is no such file."""
     if not path.exists():
-        missing = f"there is no checkpoint {display_path(path)}"
-        raise UserError(f"{missing}. Train first, without --resume and --prompt.")
+        how = f": python {path.stem}.py" if (ROOT / f"{path.stem}.py").exists() else ""
+        how = how or ", without --resume"
+        raise UserError(f"there is no checkpoint {display_path(path)}. Train first{how}.")
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

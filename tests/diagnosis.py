@@ -149,6 +149,11 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
     if isinstance(got, torch.nn.Module) and isinstance(expected, torch.nn.Module):
         own, wanted = got.state_dict(), expected.state_dict()
         wrong = [key for key in wanted if not same(own.get(key), wanted[key])]
+        if not wrong and got.training != expected.training:
+            modes = ["evaluation", "training"]
+            return (
+                f"it is in {modes[got.training]} mode; expected is {modes[expected.training]} mode"
+            )
         return f"it has other values of {_list(wrong)} than expected" if wrong else None
     a, b = _tensor(got), _tensor(expected)
     if b is None or isinstance(expected, torch.nn.Module | str):

@@ -36,6 +36,11 @@ P = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
         ((A, [5.0]), (A, [4.0]), "what differs is value 2 of 2"),
         ("ab", "abc", None),
         (1.9, 1.2, None),
+        (
+            torch.nn.Dropout(),
+            torch.nn.Dropout().eval(),
+            "it is in training mode; expected is evaluation mode",
+        ),
     ],
 )
 def test_a_difference_with_a_pattern_has_a_word(got, expected, words):
