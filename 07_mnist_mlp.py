@@ -7,7 +7,7 @@ momentum, measure accuracy on a test set, and do all that on a GPU if there is o
 
     python 07_mnist_mlp.py                        train for 10 epochs
     python 07_mnist_mlp.py --resume --epochs 5    continue training for 5 more epochs
-    python own_digits.py my_digit.png             then: let it read your own handwriting
+    python 08_own_digits.py                       then: draw digits for it, in outputs/08_draw.html
 
 The last lines of a run:
 
@@ -322,7 +322,7 @@ print(p[0].argmax(), labels[0])
 # ## Results
 #
 # On the left the loss of each epoch, on the right ten test images, with the digit that the network
-# sees in each and the probability that it gives. `own_digits.py` lets it read yours.
+# sees in each and the probability that it gives. Chapter 8 lets it read yours.
 
 # %% tags=["hide-input"]
 fig = plotting.figure(10, 3.6, args.show)

@@ -5,6 +5,7 @@ The Chinese edition is built after the English one, from the same runs, into htm
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,11 +71,14 @@ def name_folds(app, doctree, docname: str) -> None:
 
 
 def finish(app, error: Exception | None) -> None:
-    """Put the notebooks that ran where the download button leads; build the other edition."""
+    """Copy the notebooks that ran and the page to draw on; build the other edition."""
     if error or app.builder.name != "html":
         return
     if app.config.nb_execution_mode != "off":
         runs = get_cache(nb_execution_cache_path)
+        page = Path("chapters", "outputs", "08_draw.html")
+        (app.outdir / page).parent.mkdir(exist_ok=True)
+        shutil.copy(DOCS / page, app.outdir / page)
         for path in (DOCS / "chapters").glob("*.ipynb"):
             _, ran = runs.merge_match_into_notebook(nbformat.read(path, as_version=4))
             nbformat.write(ran, app.outdir / "_sources" / "chapters" / path.name)

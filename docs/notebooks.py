@@ -27,7 +27,8 @@ def linked(heading: str, second: bool) -> str:
     english, *places = heading.split(" · ")
     for number, place in enumerate(places):
         words = re.sub(r" \(.*", "", place)
-        if re.search("[一-鿿]", words):
+        is_theirs = words in HEADINGS or "(beyond the notes)" not in place
+        if is_theirs and re.search("[一-鿿]", words):
             anchor = re.sub(r"[^\w-]", "", words.lower()) + "-1" * (second and words == "训练过程")
             # Words that are no heading are found by a text fragment.
             target = anchor if words in HEADINGS else f":~:text={words}"
@@ -50,7 +51,8 @@ def notebook(path: Path) -> nbformat.NotebookNode:
                 flags=re.M,
             )
     digest = hashlib.sha256()
-    for needed in [*sorted((ROOT / "common").glob("*.py")), *imported(path)]:
+    needed_by_all = [path for path in sorted((ROOT / "common").iterdir()) if path.is_file()]
+    for needed in [*needed_by_all, *imported(path)]:
         digest.update(needed.read_bytes())
     # The cache of runs compares the code and this entry: so a change in common/ runs them again.
     book.metadata = {

@@ -228,6 +228,38 @@ MISTAKES = {
         "07", "map_location=device, weights_only=True", "map_location=device, weights_only=False",
         "load_model", "",
     ),
+    # Chapter 8
+    "a network left in training mode": (
+        "08", ".load_model(path, device).eval()", ".load_model(path, device)",
+        "load_network", "training mode",
+    ),
+    "only the first class is tried": (
+        "08", '["07_mnist_mlp.py", "10_mnist_cnn.py"]', '["07_mnist_mlp.py"]', "load_network", "",
+    ),
+    "the middle instead of the mean": (
+        "08", "return np.average(np.arange(len(profile)), weights=profile)",
+        "return np.mean(np.flatnonzero(profile))", "centre_of_mass", "",
+    ),
+    "columns for rows": (
+        "08", "    y = centre_of_mass(digit.sum(axis=1))\n    x = centre_of_mass(digit.sum(axis=0))\n",
+        "    y = centre_of_mass(digit.sum(axis=0))\n    x = centre_of_mass(digit.sum(axis=1))\n",
+        "to_mnist", "",
+    ),
+    "dark on light": ("08", "    return field\n", "    return 1 - field\n", "to_mnist", ""),
+    "the field itself is scaled": ("08", "scale = 20 / max(ink.shape)", "scale = 28 / max(ink.shape)", "to_mnist", ""),
+    "logits instead of probabilities": (
+        "08", "return MLP.softmax(model(images))", "return model(images)", "predict", "rows of probabilities add up to 1",
+    ),
+    "predictions with a graph": (
+        "08", "    with torch.no_grad():\n        return MLP", "    if True:\n        return MLP",
+        "predict", "",
+    ),
+    "the least probable digit": (
+        "08", "p.argsort(descending=True)", "p.argsort()", "predict_files", "",
+    ),
+    "problems that nobody is told": (
+        "08", "    if problems:\n", "    if problems and False:\n", "predict_files", "",
+    ),
     # Chapter 9
     "the ratio of the medians": (
         "09",
@@ -273,6 +305,40 @@ MISTAKES = {
     "the last time instead of the first": (
         "09", "            return seconds\n    return None",
         "            last = seconds\n    return last", "seconds_to", "",
+    ),
+    # Chapter 10
+    "the kernel turned around": (
+        "10", "image[y : y + size, x : x + size] * kernel)", "image[y : y + size, x : x + size] * kernel.flip(0, 1))",
+        "convolve", "",
+    ),
+    "a row of places too few": (
+        "10", "image.shape[0] - size + 1, image", "image.shape[0] - size, image", "convolve", "",
+    ),
+    "no padding": (
+        "10", "torch.nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2),",
+        "torch.nn.Conv2d(inputs, outputs, kernel_size),", "block", "",
+    ),
+    "no batch normalization": (
+        "10", "        torch.nn.BatchNorm2d(outputs),\n", "", "block", "",
+    ),
+    "a linear layer of another size": (
+        "10", "torch.nn.Linear(64 * 3 * 3, 10)", "torch.nn.Linear(64 * 7 * 7, 10)", "CNN.__init__", "",
+    ),
+    "a block left out": ("10", "        x = self.block3(x)", "        # x = self.block3(x)", "CNN.forward", ""),
+    "a softmax before CrossEntropyLoss, again": (
+        "10", "        x = self.linear(x)\n", "        x = self.linear(x).softmax(dim=1)\n",
+        "CNN.forward", "softmax of what is expected",
+    ),
+    "the same turn for all images": (
+        "10", "2 * torch.rand(4, n) - 1", "2 * torch.rand(4, 1).expand(4, n) - 1",
+        "augment", "",
+    ),
+    "turned by radians": ("10", "angle * torch.pi / 18, 1", "10 * angle, 1", "augment", ""),
+    "a new network, not filled": (
+        "10",
+        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
+        "    torch.load(path, map_location=device, weights_only=True)\n",
+        "load_model", "",
     ),
     # Chapter 12
     "labels that are the inputs": (
@@ -495,6 +561,10 @@ self.stack = torch.nn.Sequential(*layers[:-1])
         ),
         ("MNISTModel.forward", "return self.stack(x.reshape(len(x), -1))"),
     ],
+    "08": [
+        ("centre_of_mass", "return (np.arange(len(profile)) * profile).sum() / profile.sum()"),
+        ("predict", "model.eval()\nwith torch.inference_mode():\n    return torch.softmax(model(images), dim=1)"),
+    ],
     "09": [
         (
             "Rung.speed",
@@ -514,6 +584,13 @@ return next((seconds for seconds, reached in both if reached >= accuracy), None)
             labels[:] = data[1]
 """,
         ),
+    ],
+    "10": [
+        (
+            "convolve",  # all patches at once
+            "patches = image.unfold(0, len(kernel), 1).unfold(1, len(kernel), 1)\nreturn (patches * kernel).sum(dim=(2, 3))",
+        ),
+        ("CNN.forward", "return self.linear(self.block3(self.block2(self.block1(x))).flatten(1))"),
     ],
     "12": [
         ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),

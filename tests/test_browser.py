@@ -71,7 +71,7 @@ def open_page(page, path):
 @EDITIONS
 def test_every_page_is_whole(edition, page):
     """Formulas are set, images are there, nothing is raw, and a phone shows all of its width."""
-    assert len(pages(edition)) == 9 + 9
+    assert len(pages(edition)) == 11 + 9
     formulas = 0
     for path in pages(edition):
         open_page(page, path)
@@ -141,6 +141,22 @@ def test_the_search_finds_a_word(edition, word, chapter, page):
     found = page.locator(f"#search-results a[href*='{chapter}']")
     found.first.wait_for(timeout=10_000)
     assert found.first.is_visible()
+
+
+@EDITIONS
+def test_chapter_8_shows_its_page_to_draw_on(edition, page):
+    """With the network that the chapter's run has read."""
+    open_page(page, edition / "chapters" / "08_own_digits.html")
+    drawing = page.frame_locator("article iframe")
+    field = drawing.locator("#field")
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    for step, (x, y) in enumerate([(0.3, 0.2), (0.7, 0.2), (0.45, 0.8)]):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=9)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+    playwright.expect(drawing.locator("#digit")).to_have_text("7")
 
 
 def test_an_answer_is_folded_until_it_is_asked_for(page):

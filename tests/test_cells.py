@@ -27,7 +27,9 @@ CHEAP = {
     "05_multilayer": {"epochs": 2},
     "06_dataloader": {"epochs": 1, "batch_size": 100},
     "07_mnist_mlp": {"epochs": 1, "batch_size": 100},
+    "08_own_digits": {},
     "09_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
+    "10_mnist_cnn": {"epochs": 1, "batch_size": 100, "lr": 0.05},
     "12_small_llm": {
         "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
     },
@@ -51,8 +53,11 @@ def flags(name: str) -> list[str]:
 
 
 @pytest.fixture
-def brief(monkeypatch, quick_figures):
-    """Few images, empty figures, and a fast clock for chapter 9."""
+def brief(monkeypatch, quick_figures, tmp_path):
+    """Few images, empty figures, a network for chapter 8, and a fast clock for chapter 9."""
+    torch.save(
+        load(ROOT / "07_mnist_mlp.py").MNISTModel().state_dict(), tmp_path / "07_mnist_mlp.pt"
+    )
     hurry(monkeypatch)
 
 

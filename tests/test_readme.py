@@ -126,9 +126,9 @@ def test_a_chapter_in_a_process_of_its_own_reads_digits_drawn_by_hand(run_chapte
                 draw(digit, height, ink, paper).save(paths[-1])
                 expected.append(digit)
     flags = ["--device", "cpu", "--output-dir", outputs]
-    done = run_chapter("own_digits", *paths, *flags, cwd=tmp_path)
+    done = run_chapter("08_own_digits", *paths, *flags, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    _title, _device, network, *lines = done.stdout.splitlines()
+    network, *lines = done.stdout.splitlines()
     assert network.endswith("07_mnist_mlp.pt")
     predicted = [int(line.split(".png: ")[1][0]) for line in lines]
     assert sum(one == other for one, other in zip(predicted, expected, strict=True)) >= 57

@@ -75,7 +75,7 @@ print((model(inputs).argmax(dim=1) == labels).float().mean())  # the original im
 # the same way, and each weight meets its own pixel again: the logits are the same up to rounding,
 # and so is the accuracy. Training would find such weights just as easily, since random initial
 # weights favour no order of the pixels. A linear layer doesn't know which pixels are neighbours;
-# **convolutional networks** do, and that is why they are better with images.
+# **convolutional networks** do (chapter 10), and that is why they are better with images.
 #
 # </details>
 #
