@@ -23,7 +23,7 @@ from common import chapter, cli, plotting
 parser = cli.parser(__doc__, device="auto")
 parser.add_argument("pictures", nargs="*", type=Path, help="only say which digit each one shows")
 parser.add_argument("--checkpoint", type=Path, help="network to use (default: chapter 7's)")
-args = chapter.begin(parser, only={"pictures": "predict_files"})
+args = chapter.begin(parser, only={"pictures": "predict_files"})  # with pictures, only that
 
 import numpy as np
 import torch
@@ -42,9 +42,9 @@ MLP = chapter.load(cli.ROOT / "07_mnist_mlp.py")  # MLP.MNISTModel, MLP.softmax
 # %% [markdown]
 # ## The state dict
 #
-# What a network has learned are its parameters; its class says what is done with them. As a
-# dictionary, `state_dict()` gives a tensor for each name, which comes from the attributes in
-# `__init__`: `self.linear1` has a `weight` and a `bias`.
+# What a network has learned is in its parameters; its class says what is done with them.
+# `state_dict()` returns a dictionary from names to tensors. The names are those of the attributes
+# in `__init__`: `self.linear1` has a `weight` and a `bias`.
 
 # %%
 model = MLP.MNISTModel()
@@ -87,10 +87,10 @@ path.unlink()
 # %% [markdown]
 # ## Ready for use: eval
 #
-# Some layers do one thing in training and another in use: **dropout** sets random inputs to 0 and
-# enlarges the others, but only in training mode. A new object is in training mode, also after
-# loading. So call `eval()` before you use it. `load_network` does all of this, with the class that
-# fits the checkpoint, chapter 7's or chapter 10's.
+# Some layers do one thing in training and another in prediction: **dropout** sets inputs to 0, each
+# with probability $p$, and divides the others by $1 - p$, but only in training mode. A new object
+# is in training mode, even after loading. So call `eval()` before you use it. `load_network` does
+# all of this, with the class that fits the checkpoint, chapter 7's or chapter 10's.
 
 # %%
 dropout = torch.nn.Dropout(p=0.5)
@@ -101,13 +101,14 @@ print(dropout(torch.ones(8)))
 
 def load_network(path, device):
     """The trained network of chapter 7 or 10. Raises UserError if the file holds neither."""
-    training.read_checkpoint(path)  # an error in words, where it is none
+    training.read_checkpoint(path)  # a clear error if it isn't a checkpoint
     for name in ["07_mnist_mlp.py", "10_mnist_cnn.py"]:
         try:
-            return chapter.load(cli.ROOT / name).load_model(path, device).eval()
-        except (RuntimeError, AttributeError):  # other names or shapes; no names at all
+            model = chapter.load(cli.ROOT / name).load_model(path, "cpu")
+        except (RuntimeError, AttributeError):  # not this class's state dict
             continue
-    raise cli.UserError(f"{path} belongs to another model than chapter 7's or 10's. Train again.")
+        return model.to(device).eval()
+    raise cli.UserError(f"{path} belongs to another model: expected 07_mnist_mlp.pt or the like.")
 
 
 checkpoint = args.checkpoint or args.output_dir / "07_mnist_mlp.pt"
@@ -120,15 +121,15 @@ print(f"Checkpoint: {cli.display_path(checkpoint)}")
 # A network predicts well only for inputs like those that it was trained on. So a picture first has
 # to take the form of MNIST's images: that is **preprocessing**. MNIST's digits are light on black,
 # scaled to fit a box of 20 × 20 pixels, and centred in a field of 28 × 28. Below, a seven is drawn
-# in blue on a yellow sheet. Its ink is what differs from the paper, so take the colour of a corner,
-# and the distance of each pixel's colour from it: 0 is paper, the largest distance is ink.
+# in blue on a yellow sheet. Ink is what differs from the paper. So take the distance of each
+# pixel's colour from that of a corner, and divide by the largest: 0 is paper, 1 is ink.
 
 # %%
 sheet = Image.new("RGB", (300, 200), "lightyellow")  # width, height
 seven = [(112, 58), (186, 50), (148, 150)]
 ImageDraw.Draw(sheet).line(seven, fill="navy", width=12, joint="curve")
 pixels = np.asarray(sheet) / 255  # (200, 300, 3): rows, columns, and red, green, blue
-print("paper", pixels[0, 0], "ink", pixels[50, 186])
+print("paper", pixels[0, 0], "ink", pixels[50, 186])  # row 50, column 186
 
 distance = np.linalg.norm(pixels - pixels[0, 0], axis=-1)  # (200, 300)
 ink = distance / distance.max()
@@ -138,7 +139,7 @@ print(ink[0, 0], ink[50, 186])
 # ## Photos
 #
 # On a photo the light, and so the paper's colour, changes from side to side, and there are specks
-# and frames. `find_ink`, from common/pictures.py, takes for paper what most of the border shows,
+# and frames. `find_ink`, from common/pictures.py, treats the colour of most of the border as paper,
 # and fits a plane to its colours (chapter 3's least squares). Here it finds the same ink.
 
 # %%
@@ -150,7 +151,7 @@ print(((found > 0.5) == (ink > 0.5)).all())
 #
 # `to_mnist` first makes large photos smaller and tiny pictures larger. It cuts out the rectangle
 # around the ink and scales its longer side to 20 pixels. Then it places the digit with its **centre
-# of mass**, the mean position of the ink, in the middle. (http://yann.lecun.com/exdb/mnist)
+# of mass**, the mean position of the ink, at row and column 14. (http://yann.lecun.com/exdb/mnist)
 
 
 # %%
@@ -173,7 +174,7 @@ def to_mnist(image):
     y, x = np.nonzero(ink > 0.25)
     ink = ink[y.min() : y.max() + 1, x.min() : x.max() + 1]
     scale = 20 / max(ink.shape)
-    height, width = [max(1, round(scale * side + 1e-6)) for side in ink.shape]
+    height, width = [max(1, round(scale * side + 1e-6)) for side in ink.shape]  # halves go up
     digit = Image.fromarray(ink.astype(np.float32))
     digit = np.asarray(digit.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -222,7 +223,7 @@ def predict_files(args):
             p = predict(model, image.unsqueeze(0).to(args.device))[0].cpu()  # (10,)
             first, second = p.argsort(descending=True)[:2].tolist()
             print(f"{path}: {first} ({p[first]:.1%}; next {second}, {p[second]:.1%})")
-        except (cli.UserError, ValueError) as error:
+        except ValueError as error:
             problems.append(f"{path}: {error}")
     if problems:
         raise cli.UserError("no answer for\n" + "\n".join(problems))
@@ -239,8 +240,7 @@ print(p.argmax(), p.max())
 # says how many fours were predicted as nines. On the diagonal are the right predictions.
 
 # %%
-root = mnist_root()
-test_set = torchvision.datasets.MNIST(root=root, train=False, download=True, transform=TRANSFORM)
+test_set = torchvision.datasets.MNIST(mnist_root(), train=False, download=True, transform=TRANSFORM)
 keep_in_memory(test_set)
 test_loader = DataLoader(test_set, batch_size=1000)
 accuracy = training.test(model, test_loader, args.device)
@@ -250,7 +250,7 @@ probabilities = torch.cat(batches)  # (10000, 10)
 confidence, predicted = probabilities.max(dim=1)  # (10000,), (10000,)
 labels = test_set.targets
 wrong = predicted != labels
-counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)
+counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)  # 4 as 9: cell 49
 print(counts)
 
 # %% [markdown]
@@ -259,7 +259,7 @@ print(counts)
 # The probability of the predicted digit is the network's **confidence**, and no guarantee. A model
 # is **calibrated** if it is right as often as it says: in 95 % of the cases in which its confidence
 # is 95 %, and so on. Its mistakes then number about $\sum_i (1 - p_i)$, with $p_i$ the confidence
-# for image $i$. If there are more, it is **overconfident**, as most networks become in the end.
+# for image $i$. If there are more, it is **overconfident**, as networks often are.
 
 # %%
 print(f"mistakes to be expected: {(1 - confidence).sum():.0f}")

@@ -35,7 +35,7 @@ def begin(
     if is_script:
         cli.answer_in_words()
     parser = page if isinstance(page, cli.Parser) else cli.parser(page, **settings)
-    args = parser.parse_args(sys.argv[1:] if is_script else [])
+    args = parser.parse_intermixed_args(sys.argv[1:] if is_script else [])
     called = [name for flag, name in (only or {}).items() if getattr(args, flag) not in (None, [])]
     warnings.filterwarnings("ignore", "overflow|invalid value", RuntimeWarning)  # told by finish
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from common.cli import atomic_write
+from common.cli import UserError, atomic_write
 
 TEMPLATE = Path(__file__).with_name("draw.html")
 KNOWN = (
@@ -20,7 +20,7 @@ KNOWN = (
 def write_draw_page(model: nn.Module, path: Path) -> None:
     """Write the page: it reads what is drawn there as the model would, (N, 1, 28, 28) -> (N, 10).
 
-    Raises TypeError for a model that computes anything else than the page can.
+    Raises UserError for a model that computes anything else than the page can.
     """
     layers = [_packed(layer) for layer in _chain(copy.deepcopy(model).cpu().float().eval())]
     page = TEMPLATE.read_text(encoding="utf-8").replace("NETWORK", json.dumps(layers))
@@ -56,7 +56,7 @@ def _chain(model: nn.Module) -> nn.Sequential:
             ):
                 layers.append(module)
             case _:
-                raise TypeError(f"the page cannot compute {module}. {KNOWN}")
+                raise UserError(f"the page cannot compute {module}. {KNOWN}")
     chain = nn.Sequential(*layers)
     images = torch.randn(100, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     try:
@@ -64,9 +64,9 @@ def _chain(model: nn.Module) -> nn.Sequential:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
     except (RuntimeError, AssertionError):
         name = type(model).__name__
-        raise TypeError(f"{name} computes more than its layers do, or less. {KNOWN}") from None
+        raise UserError(f"{name} computes more than its layers do, or less. {KNOWN}") from None
     if expected.shape != (100, 10):
-        raise TypeError(f"expected ten logits for an image, got {tuple(expected.shape[1:])}.")
+        raise UserError(f"expected ten logits for an image, got {tuple(expected.shape[1:])}.")
     return chain
 
 

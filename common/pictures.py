@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from common.cli import UserError
-
 FLAT = 0.1  # of the way from black to white: less contrast than that shows nothing
 
 
@@ -18,7 +16,7 @@ FLAT = 0.1  # of the way from black to white: less contrast than that shows noth
 
 
 def open_picture(path: Path) -> Image.Image:
-    """The picture in a file, RGB, as it is to be looked at. Raises UserError if there is none."""
+    """The picture in a file, RGB, as it is to be looked at. Raises ValueError if there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is no harm
@@ -32,9 +30,11 @@ def open_picture(path: Path) -> Image.Image:
             reason = "the file is empty"
         elif start[4:8] == b"ftyp":
             reason = "it is a HEIC photo or a video; export it as JPEG or PNG first"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-    raise UserError(f"cannot read {path} as a picture: {reason}.")
+    except Image.DecompressionBombError:
+        reason = f"it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+    raise ValueError(f"cannot be read as a picture: {reason}")
 
 
 def _make_opaque(image: Image.Image) -> Image.Image:
@@ -46,6 +46,7 @@ def _make_opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
+    image.thumbnail((1000, 1000), Image.Resampling.BOX)  # medians of millions take long
     pixels = np.asarray(image)  # (H, W, 4)
     opaque = pixels[pixels[..., 3] > 127, :3]  # (N, 3)
     behind = (255, 255, 255)
@@ -142,6 +143,8 @@ def _inside_frame(solid: np.ndarray) -> tuple[slice, slice]:
         cuts.append(strip + clear[0] + 1 if strip and len(clear) else 0)
     top, right, bottom, left = cuts
     height, width = solid.shape
+    if top + bottom >= height or left + right >= width:
+        return slice(0, height), slice(0, width)
     return slice(top, height - bottom), slice(left, width - right)
 
 

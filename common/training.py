@@ -102,8 +102,8 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict:
     """What torch.save has written: a dict. Raises UserError where there is no such file."""
     if not path.exists():
-        how = f": python {path.stem}.py" if (ROOT / f"{path.stem}.py").exists() else ""
-        how = how or ", without --resume"
+        scripts = [script.name for script in ROOT.glob(f"{path.name[:3]}*.py")]
+        how = f": python {scripts[0]}" if scripts else ", or name another file"
         raise UserError(f"there is no checkpoint {display_path(path)}. Train first{how}.")
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
@@ -111,9 +111,10 @@ def read_checkpoint(path: Path) -> dict:
         if not isinstance(checkpoint, dict):
             raise TypeError("a checkpoint is a dict")
     except Exception as error:  # a wrong file can fail in as many ways as there are files
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
-            f"{path} is not a checkpoint of this project ({type(error).__name__}). "
-            "Delete it and train again."
+            f"{path} is not a checkpoint of this project ({reason}). "
+            "Train again, or name another file."
         ) from None
     return checkpoint
 

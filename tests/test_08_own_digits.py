@@ -111,6 +111,8 @@ def test_a_checkpoint_that_is_none(chapter, tmp_path):
         with pytest.raises(UserError, match=rf"{name}\.pt\. Train first: python {script}\.py"):
             chapter.load_network(tmp_path / f"{name}.pt", CPU)
     path = tmp_path / "net.pt"
+    with pytest.raises(UserError, match=r"net\.pt\. Train first, or name another file"):
+        chapter.load_network(path, CPU)
     path.write_text("not a checkpoint")
     with pytest.raises(UserError, match=r"net\.pt is not a checkpoint"):
         chapter.load_network(path, CPU)
@@ -228,7 +230,7 @@ def test_predict_files_names_each_picture_its_digit_and_the_next(
     """Also those that a pattern stands for, which Windows' shells leave to the program."""
     for digit in (2, 5, 7):
         draw(digit, 100).save(tmp_path / f"{digit}.png")
-    pictures = [tmp_path / "2.png", tmp_path / "[57].png", tmp_path / "*7.png"][::2]
+    pictures = [tmp_path / "2.png", tmp_path / "*7.png"]
     args = Namespace(
         device=CPU, checkpoint=chapter_7.checkpoint, pictures=pictures, output_dir=None
     )
@@ -277,7 +279,7 @@ def test_files_without_an_answer_do_not_hide_the_others(run, flags, tmp_path):
     (tmp_path / "folder").mkdir()
     done = run(NAME, tmp_path / "*", *flags)
     assert done.status == 2
-    assert [line.split(":")[0] for line in done.out.splitlines()] == [
+    assert [line.split(": ")[0] for line in done.out.splitlines()] == [
         "Checkpoint", *(str(tmp_path / name) for name in ("a.png", "z.png"))
     ]  # fmt: skip
     first, *problems = done.err.splitlines()
@@ -285,8 +287,9 @@ def test_files_without_an_answer_do_not_hide_the_others(run, flags, tmp_path):
     expected = {"Thumbs.db": "unknown format", "blank.png": "no digit", "empty.jpg": "is empty"}
     expected["folder"] = ""  # each system says this in its own words
     assert len(problems) == 4 and "Traceback" not in done.err
-    for problem, (name, reason) in zip(problems, expected.items(), strict=True):
-        assert problem.startswith(str(tmp_path / name)) and reason in problem
+    for name, reason in expected.items():
+        (problem,) = [one for one in problems if one.startswith(f"{tmp_path / name}: ")]
+        assert reason in problem
 
 
 def test_without_a_checkpoint_it_says_how_to_make_one(fails, tmp_path):

@@ -30,24 +30,24 @@ def ran(run, outputs):
 def test_a_thousand_images_teach_it_a_lot(ran):
     """Chapter 7's network reaches less than 0.9 with them."""
     assert ran.names.accuracy > 0.9
-    assert len(ran.names.losses) == 2 * 40
-    assert f"\nEpoch 2/2, Loss: {ran.names.losses[-1]:.4f}\n" in ran.out
+    assert ran.names.scheduler.last_epoch == 2 * 40, "one step for each batch"
+    assert f"\nEpoch 2/2, Loss: {ran.names.loss.item():.4f}\n" in ran.out
     assert ran.out.endswith(f"\nAccuracy: {ran.names.accuracy:.4f}\n")
 
 
 @pytest.mark.slow
-def test_the_whole_run(chapter, run, last_lines, tmp_path):
-    done = run(NAME, "--device", "cpu", "--output-dir", tmp_path)
+def test_one_epoch_is_better_than_ten_of_chapter_7s(chapter, run, last_lines, tmp_path):
+    done = run(NAME, "--epochs", 1, "--device", "cpu", "--output-dir", tmp_path)
     assert (done.status, done.err) == (0, "")
     last_lines(chapter, done.out)
-    assert done.names.accuracy >= 0.9935
+    assert done.names.accuracy >= 0.985
 
 
 def test_ctrl_c_keeps_what_was_learned(interrupted, few_images, tmp_path):
     done = interrupted(NAME, [*FLAGS, "--output-dir", tmp_path], "Epoch 1/2")
     assert (done.status, done.err) == (0, "")
     assert done.out.count("Stopped. What was learned so far is kept.\n") == 1
-    assert len(done.names.losses) == 40
+    assert done.names.scheduler.last_epoch == 40
     state = torch.load(tmp_path / f"{NAME}.pt", weights_only=True)
     assert torch.equal(state["linear.bias"], done.names.model.linear.bias)
 
@@ -200,8 +200,8 @@ def test_augment_leaves_an_image_alone_where_nothing_is_drawn(chapter, monkeypat
 @pytest.mark.parametrize(
     "drawn, expected",
     [
-        ([0.5, 0.5, 1.0, 0.5], lambda x, y: (x + 0.98, y)),  # it comes from the right
-        ([0.5, 0.5, 0.5, 1.0], lambda x, y: (x, y + 0.98)),
+        ([0.5, 0.5, 1.0, 0.5], lambda x, y: (x + 1, y)),  # it comes from the right
+        ([0.5, 0.5, 0.5, 1.0], lambda x, y: (x, y + 1)),
         ([0.5, 1.0, 0.5, 0.5], lambda x, y: (1.1 * x, 1.1 * y)),
         ([1.0, 0.5, 0.5, 0.5], lambda x, y: (0.98481 * x - 0.17365 * y, 0.17365 * x + 0.98481 * y)),
     ],
@@ -226,17 +226,20 @@ def test_augment_draws_anew_for_each_image(chapter):
 
 
 def test_the_recipe(ran):
+    """Label smoothing mixes 0.1 of a uniform guess into the target: that has an entropy of 0.50."""
     names = ran.names
+    target = torch.full((10,), 0.01)
+    target[3] = 0.91
+    assert round(-(target * target.log()).sum().item(), 2) == 0.50
     assert names.criterion.label_smoothing == 0.1
     (group,) = names.optimizer.param_groups
     assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 5e-4)
-    assert names.scheduler.last_epoch == len(names.losses), "one step for each update"
-    assert group["lr"] < 0.001 and names.scheduler.total_steps == len(names.losses)
+    assert group["lr"] < 0.001 and names.scheduler.total_steps == names.scheduler.last_epoch
 
 
 def test_batch_norm_has_learned_from_training_mode_only(ran):
     """As many batches as updates: neither testing nor loading counts."""
-    assert ran.names.model.block1[1].num_batches_tracked == len(ran.names.losses)
+    assert ran.names.model.block1[1].num_batches_tracked == 2 * 40
     assert not ran.names.loaded.training
 
 

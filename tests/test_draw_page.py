@@ -17,7 +17,7 @@ from torchvision import transforms
 
 from common import training
 from common.chapter import load
-from common.cli import ROOT
+from common.cli import ROOT, UserError
 from common.data import keep_in_memory, mnist_root
 from common.draw_page import write_draw_page
 
@@ -176,7 +176,7 @@ FLAT = (nn.Flatten(), nn.Linear(784, 10))
     ],
 )
 def test_what_the_page_cannot_compute(model, said, tmp_path):
-    with pytest.raises(TypeError, match=said) as error:
+    with pytest.raises(UserError, match=said) as error:
         write_draw_page(model, tmp_path / "page.html")
     assert len(str(error.value).splitlines()) == 1 and str(error.value).endswith(".")
     assert not any(tmp_path.iterdir())
@@ -319,37 +319,32 @@ def readings():
 
 READ = """([picture, side]) => {
     const rgba = Uint8Array.from(atob(picture), letter => letter.charCodeAt(0))
-    const started = performance.now()
     const field = reader.toMnist(rgba, side, side)
     const z = field && reader.logits(field)
-    const seconds = (performance.now() - started) / 1000
-    return [field && [...field], z && [...z], seconds]
+    return [field && [...field], z && [...z]]
 }"""
 
 
 def read(page, picture):
-    """Field (28, 28), logits and seconds, from JavaScript; None, None where it sees no digit."""
+    """Field (28, 28) and logits, from JavaScript; None, None where it sees no digit."""
     rgba = np.dstack([picture, np.full(picture.shape[:2], 255, dtype=np.uint8)])
-    field, z, seconds = page.evaluate(READ, [base64.b64encode(rgba).decode(), len(picture)])
-    return field and np.array(field).reshape(28, 28), z and np.array(z), seconds
+    field, z = page.evaluate(READ, [base64.b64encode(rgba).decode(), len(picture)])
+    return field and np.array(field).reshape(28, 28), z and np.array(z)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_javascript_reads_as_python_does(name, models, readings, open_page):
-    page, differences, read_right, times = open_page(name), [], 0, []
+    page, differences = open_page(name), []
     for picture, expected in readings:
-        field, z, seconds = read(page, picture)
+        field, z = read(page, picture)
+        assert field is not None, "it sees no digit"
         assert np.abs(field - expected).max() < 1e-6
         with torch.no_grad():
             logits = models[name]((torch.tensor(expected).view(1, 1, 28, 28) - 0.1307) / 0.3081)[0]
         differences.append(np.abs(z - logits.numpy()).max())
-        read_right += z.argmax() == logits.numpy().argmax()
-        times.append(seconds)
-    print(f"{name}: logits differ by {max(differences):.1e}, {1000 * np.median(times):.0f} ms each")
-    assert len(times) == 200 and max(differences) < 1e-3
+    assert len(differences) == 200 and max(differences) < 1e-3
     assert np.ptp(logits.numpy()) > 3  # or the last line would prove little
-    assert np.median(times) < 0.2
 
 
 @pytest.mark.slow

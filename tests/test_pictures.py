@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from common import data, pictures
 from common.chapter import load
-from common.cli import ROOT, UserError
+from common.cli import ROOT
 
 digits = load(ROOT / "08_own_digits.py")
 
@@ -115,6 +115,13 @@ def test_the_ink_of_a_drawing_is_its_ink():
     assert np.array_equal(ink > 0.5, dark) or ((ink > 0.5) != dark).mean() < 0.01
 
 
+def test_cuts_that_would_leave_nothing():
+    """Two strips of ink with a clear line between them: no frame."""
+    solid = np.array([[True] * 9, [False] * 9, [True] * 9, [False] * 9])
+    rows, columns = pictures._inside_frame(np.tile(solid, (2, 1))[:7])
+    assert np.ones((7, 9))[rows, columns].size > 0
+
+
 def test_an_uneven_light_and_a_grainy_sensor():
     page = np.asarray(draw(5, 400), dtype=float)
     height, width, _ = page.shape
@@ -153,11 +160,11 @@ def test_the_connected_parts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("margin", [0, 0.02, 0.05, 0.1, 0.2])
+@pytest.mark.parametrize("margin", [0, 0.05, 0.2])
 def test_mnists_test_digits_enlarged(margin, network, test_set):
     """At 200 pixels, with a margin or none: at least 96 % right, fewer than 1 % refused."""
     right, refused = 0, 0
-    for i in range(500):
+    for i in range(400):
         image = Image.fromarray(test_set.data[i].numpy())
         image = image.crop(image.getbbox())
         scale = 200 / max(image.size)
@@ -170,14 +177,16 @@ def test_mnists_test_digits_enlarged(margin, network, test_set):
             continue
         p = digits.predict(network, digits.TRANSFORM(field).unsqueeze(0))
         right += p.argmax().item() == test_set.targets[i]
-    assert right >= 0.96 * 500 and refused < 0.01 * 500
+    assert right >= 0.96 * 400 and refused < 0.01 * 400
 
 
 @pytest.fixture(scope="module")
 def network(run, tmp_path_factory):
-    """Chapter 7's, trained."""
-    folder = tmp_path_factory.mktemp("trained")
-    assert run("07_mnist_mlp", "--device", "cpu", "--output-dir", folder).status == 0
+    """Chapter 7's, which was trained for the book, or is trained here."""
+    folder = ROOT / "docs" / "chapters" / "outputs"
+    if not (folder / "07_mnist_mlp.pt").exists():
+        folder = tmp_path_factory.mktemp("trained")
+        assert run("07_mnist_mlp", "--device", "cpu", "--output-dir", folder).status == 0
     return digits.load_network(folder / "07_mnist_mlp.pt", torch.device("cpu"))
 
 
@@ -210,13 +219,13 @@ def test_a_photo_stored_sideways_is_turned(tmp_path):
 def test_a_file_that_is_no_picture(content, reason, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"cannot read .*digit\.png as a picture: .*") as caught:
+    with pytest.raises(ValueError, match="cannot be read as a picture: ") as caught:
         pictures.open_picture(path)
     assert reason in str(caught.value)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*digit\.png as a picture: No such file"):
+    with pytest.raises(ValueError, match="cannot be read as a picture: No such file"):
         pictures.open_picture(tmp_path / "digit.png")
 
 
@@ -232,5 +241,5 @@ def test_a_truncated_picture(tmp_path):
     path = tmp_path / "digit.png"
     ImageOps.expand(draw(5, 200), 50).save(path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(UserError, match="as a picture"):
+    with pytest.raises(ValueError, match="as a picture"):
         pictures.open_picture(path)

@@ -14,16 +14,16 @@ print(matrix.shape, (matrix != 0).sum())
 print((matrix @ image.flatten()).view(3, 3))
 
 # %% [markdown]
-# A linear map is known by what it makes of the unit vectors: they are the columns of its matrix.
+# A linear map is determined by what it does to the unit vectors: that is the columns of its matrix.
 # Each of the nine rows holds the kernel's six weights that are not 0, always the same ones, at
 # another place: 54 in all. So a linear layer could learn each convolution. But it would have to
 # find the zeros and the equal weights in the data, and the convolution has them from the start.
 #
 # </details>
 #
-# **2.** How much of the image do the numbers at one place of the last block's output depend on?
-# Work it out from the kernels and the pooling, then check it with the gradient of their sum with
-# respect to the image.
+# **2.** On how many rows of the image does one place of the last block's output depend? Work it out
+# from the kernels and the pooling, then check it with the gradient of the numbers there, added up,
+# with respect to the image.
 #
 # <details><summary>Answer</summary>
 
@@ -72,11 +72,11 @@ print("as before:", accuracy_deeper == accuracy)
 
 # %% [markdown]
 # At the start $f(x) = 0$, so the new network computes exactly what the old one does, and training
-# goes on from there. The gradient reaches the layers before it unchanged through the $x$ in
-# the sum: that is why networks of a hundred layers can be trained. `zeros_` sets the weight; the
-# bias of a new batch normalization is 0 anyway. (With the ReLU as the last step of $f$ nothing
-# would be learned: its gradient at 0 is 0.) Source: He and others, "Deep Residual Learning for
-# Image Recognition", https://arxiv.org/abs/1512.03385
+# goes on from there. The gradient reaches the layers before it unchanged through the $x$ in the
+# sum: that is why networks of a hundred layers can be trained. `zeros_` sets the weight; the bias
+# of a new batch normalization is 0 anyway. (With the ReLU as the last step of $f$ nothing would be
+# learned: its gradient at 0 is 0.) Source: He and others, "Deep Residual Learning for Image
+# Recognition", https://arxiv.org/abs/1512.03385
 #
 # </details>
 #
@@ -87,7 +87,7 @@ print("as before:", accuracy_deeper == accuracy)
 # %%
 for name in ["without", "with"]:
     torch.manual_seed(args.seed)
-    fresh = CNN().to(device, memory_format=torch.channels_last)
+    fresh = CNN().to(device)
     optimizer = torch.optim.SGD(fresh.parameters(), lr=0.05, momentum=0.9)
     for inputs, labels in train_loader:
         inputs = augment(inputs) if name == "with" else inputs
@@ -100,8 +100,8 @@ for name in ["without", "with"]:
 
 # %% [markdown]
 # After one epoch there is hardly a gain, or even a loss. The network has seen each image only once,
-# so it can't have learned any by heart, and the changed ones are harder. Augmentation pays later,
-# when the same images come again and again, and most where there are few of them.
+# so it can't have overfitted, and the changed ones are harder. Augmentation pays later, when the
+# same images come again and again, and most where there are few of them.
 #
 # </details>
 #
