@@ -9,7 +9,7 @@ measure how far the network's probabilities can be trusted.
     python 08_own_digits.py a.png photos/*   only say which digits these pictures show
     python 08_own_digits.py --checkpoint outputs/10_mnist_cnn.pt    chapter 10's network
 
-The last lines of a run, after the name of a page to draw on:
+The last lines of a run:
 
     Figure:     outputs/08_own_digits.png
     Accuracy: 0.97…
