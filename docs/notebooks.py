@@ -51,8 +51,7 @@ def notebook(path: Path) -> nbformat.NotebookNode:
                 flags=re.M,
             )
     digest = hashlib.sha256()
-    needed_by_all = [path for path in sorted((ROOT / "common").iterdir()) if path.is_file()]
-    for needed in [*needed_by_all, *imported(path)]:
+    for needed in [*sorted((ROOT / "common").glob("*.py")), *imported(path)]:
         digest.update(needed.read_bytes())
     # The cache of runs compares the code and this entry: so a change in common/ runs them again.
     book.metadata = {
@@ -67,9 +66,10 @@ def notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def imported(path: Path) -> list[Path]:
-    """The other chapters that a chapter loads, by their names in its code."""
+    """The other chapters that a chapter loads, by their names in its code; the page it writes."""
     source = path.read_text(encoding="utf-8")
-    return [other for other in CHAPTERS if other != path and f'"{other.name}"' in source]
+    pages = [ROOT / "common" / "draw.html"] if "write_draw_page" in source else []
+    return [*pages, *(one for one in CHAPTERS if one != path and f'"{one.name}"' in source)]
 
 
 def write_all() -> None:

@@ -147,16 +147,20 @@ def test_the_search_finds_a_word(edition, word, chapter, page):
 def test_chapter_8_shows_its_page_to_draw_on(edition, page):
     """With the network that the chapter's run has read."""
     open_page(page, edition / "chapters" / "08_own_digits.html")
+    page.locator("article iframe").scroll_into_view_if_needed()
     drawing = page.frame_locator("article iframe")
-    field = drawing.locator("#field")
-    field.scroll_into_view_if_needed()
-    box = field.bounding_box()
+    box = drawing.locator("#field").bounding_box()
     for step, (x, y) in enumerate([(0.3, 0.2), (0.7, 0.2), (0.45, 0.8)]):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=9)
         if step == 0:
             page.mouse.down()
     page.mouse.up()
     playwright.expect(drawing.locator("#digit")).to_have_text("7")
+    for viewport in (DESKTOP, PHONE):
+        page.set_viewport_size(viewport)
+        page.locator("article iframe").scroll_into_view_if_needed()
+        inside = drawing.locator("html").evaluate("e => [e.scrollHeight, e.clientHeight]")
+        assert inside[0] <= inside[1], "the page would have to be scrolled inside the page"
 
 
 def test_an_answer_is_folded_until_it_is_asked_for(page):

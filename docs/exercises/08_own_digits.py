@@ -3,7 +3,7 @@
 #
 # This is the page that the run above has written, `outputs/08_draw.html`, with the network inside.
 #
-# <iframe src="outputs/08_draw.html" title="Draw a digit" width="100%" height="680"></iframe>
+# <iframe src="outputs/08_draw.html" title="Draw a digit" width="100%" height="600"></iframe>
 
 # %% [markdown]
 # ## Exercises
