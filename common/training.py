@@ -102,8 +102,9 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict:
     """What torch.save has written: a dict. Raises UserError where there is no such file."""
     if not path.exists():
-        scripts = [script.name for script in ROOT.glob(f"{path.name[:3]}*.py")]
-        how = f": python {scripts[0]}" if scripts else ", or name another file"
+        scripts = [script.name for script in ROOT.glob("[0-9][0-9]_*.py")]
+        written = [name for name in scripts if name[:3] == path.name[:3]]
+        how = f": python {written[0]}" if written else ", or name another file"
         raise UserError(f"there is no checkpoint {display_path(path)}. Train first{how}.")
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.

@@ -78,7 +78,8 @@ def finish(app, error: Exception | None) -> None:
         runs = get_cache(nb_execution_cache_path)
         page = Path("chapters", "outputs", "08_draw.html")
         (app.outdir / page).parent.mkdir(exist_ok=True)
-        shutil.copy(DOCS / page, app.outdir / page)
+        if (DOCS / page).exists():  # it is not where somebody has cleared the outputs
+            shutil.copy(DOCS / page, app.outdir / page)
         for path in (DOCS / "chapters").glob("*.ipynb"):
             _, ran = runs.merge_match_into_notebook(nbformat.read(path, as_version=4))
             nbformat.write(ran, app.outdir / "_sources" / "chapters" / path.name)
