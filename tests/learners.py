@@ -230,7 +230,7 @@ MISTAKES = {
     ),
     # Chapter 8
     "a network left in training mode": (
-        "08", ".load_model(path, device).eval()", ".load_model(path, device)",
+        "08", "return model.to(device).eval()", "return model.to(device)",
         "load_network", "training mode",
     ),
     "only the first class is tried": (

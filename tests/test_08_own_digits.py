@@ -54,15 +54,6 @@ def test_set(chapter):
     return torchvision.datasets.MNIST(data.mnist_root(), train=False, transform=chapter.TRANSFORM)
 
 
-@pytest.mark.slow
-def test_last_lines(chapter, run, last_lines, tmp_path):
-    """As a reader runs them: chapter 7, then this one."""
-    for name in (NETWORK, NAME):
-        done = run(name, "--output-dir", tmp_path)
-        assert (done.status, done.err) == (0, "")
-    last_lines(chapter, done.out)
-
-
 # Save and load
 
 

@@ -35,14 +35,6 @@ def test_a_thousand_images_teach_it_a_lot(ran):
     assert ran.out.endswith(f"\nAccuracy: {ran.names.accuracy:.4f}\n")
 
 
-@pytest.mark.slow
-def test_one_epoch_is_better_than_ten_of_chapter_7s(chapter, run, last_lines, tmp_path):
-    done = run(NAME, "--epochs", 1, "--device", "cpu", "--output-dir", tmp_path)
-    assert (done.status, done.err) == (0, "")
-    last_lines(chapter, done.out)
-    assert done.names.accuracy >= 0.985
-
-
 def test_ctrl_c_keeps_what_was_learned(interrupted, few_images, tmp_path):
     done = interrupted(NAME, [*FLAGS, "--output-dir", tmp_path], "Epoch 1/2")
     assert (done.status, done.err) == (0, "")

@@ -80,7 +80,7 @@ print("as before:", accuracy_deeper == accuracy)
 #
 # </details>
 #
-# **4.** When does data augmentation pay? Train for a single epoch without it and with it.
+# **4.** When does data augmentation pay? Train on a hundred batches without it and with it.
 #
 # <details><summary>Answer</summary>
 
@@ -89,7 +89,7 @@ for name in ["without", "with"]:
     torch.manual_seed(args.seed)
     fresh = CNN().to(device)
     optimizer = torch.optim.SGD(fresh.parameters(), lr=0.05, momentum=0.9)
-    for inputs, labels in train_loader:
+    for i, (inputs, labels) in zip(range(100), train_loader, strict=False):
         inputs = augment(inputs) if name == "with" else inputs
         loss = criterion(fresh(inputs.to(device)), labels.to(device))
         optimizer.zero_grad()
@@ -99,8 +99,8 @@ for name in ["without", "with"]:
     training.test(fresh, test_loader, device)
 
 # %% [markdown]
-# After one epoch there is hardly a gain, or even a loss. The network has seen each image only once,
-# so it can't have overfitted, and the changed ones are harder. Augmentation pays later, when the
+# At the beginning there is hardly a gain, or even a loss. The network sees each image only once, so
+# it can't overfit, and the changed ones are harder. Augmentation pays later, when the
 # same images come again and again, and most where there are few of them.
 #
 # </details>
