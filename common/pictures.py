@@ -25,7 +25,7 @@ def open_picture(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(12)
-        reason = "it is none, or in an unknown format; expected PNG, JPEG or the like"
+        reason = "it is in an unknown format; expected PNG, JPEG or the like"
         if not start:
             reason = "the file is empty"
         elif start[4:8] == b"ftyp":
