@@ -96,7 +96,9 @@ def _ink_on(pixels: np.ndarray, paper: np.ndarray) -> tuple[np.ndarray, float]:
     """
     distance = _distance_from_paper(pixels, paper)
     rows, columns = _inside_frame(distance > max(FLAT, _strength(distance) / 4))
-    distance = _distance_from_paper(pixels[rows, columns], paper)
+    inside = pixels[rows, columns]
+    if inside.shape != pixels.shape:
+        distance = _distance_from_paper(inside, paper)
     strength = _strength(distance)
     noise = np.median(np.abs(np.diff(distance, axis=1))) if distance.shape[1] > 1 else 0
     if strength < max(FLAT, 8 * noise):
