@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,11 +292,26 @@ def fails(run):
     return check
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Playwright's own Chromium, or the system's."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-docs.txt")
+    with playwright.sync_playwright() as player:
+        for path in [None, *filter(None, map(shutil.which, names))]:
+            try:
+                with player.chromium.launch(executable_path=path) as one:
+                    yield one
+                return
+            except playwright.Error as error:
+                if "Executable doesn't exist" not in str(error):
+                    raise
+        pytest.skip("there is no Chromium: python -m playwright install chromium")
+
+
 @pytest.fixture
 def altered_data(tmp_path, monkeypatch):
     """An archive folder of one's own, to be damaged; the project's stays whole."""
-    import shutil
-
     from common import data
 
     raw = tmp_path / "data" / "MNIST" / "raw"

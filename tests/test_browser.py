@@ -3,8 +3,6 @@
 It is built first: python -m sphinx -W docs docs/_build/html
 """
 
-import shutil
-
 import pytest
 
 from common.cli import ROOT
@@ -14,26 +12,14 @@ pytestmark = pytest.mark.slow
 
 BOOK = ROOT / "docs" / "_build" / "html"
 EDITIONS = pytest.mark.parametrize("edition", [BOOK, BOOK / "zh_CN"], ids=["English", "Chinese"])
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Playwright's own Chromium, or the system's."""
+@pytest.fixture(scope="module", autouse=True)
+def _book():
     if not (BOOK / "zh_CN" / "index.html").exists():
         pytest.skip("the book is not built: python -m sphinx -W docs docs/_build/html")
-    with playwright.sync_playwright() as player:
-        for path in [None, *filter(None, map(shutil.which, BROWSERS))]:
-            try:
-                with player.chromium.launch(executable_path=path) as one:
-                    yield one
-                return
-            except playwright.Error as error:
-                if "Executable doesn't exist" not in str(error):
-                    raise
-        pytest.skip("there is no Chromium: python -m playwright install chromium")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from common.cli import ROOT, UserError
 from common.data import keep_in_memory, mnist_root
 from common.draw_page import write_draw_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -187,22 +185,6 @@ def test_a_function_that_changes_nothing_is_no_matter(tmp_path):
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Playwright's own Chromium, or the system's."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-docs.txt")
-    with playwright.sync_playwright() as player:
-        for path in [None, *filter(None, map(shutil.which, BROWSERS))]:
-            try:
-                with player.chromium.launch(executable_path=path) as one:
-                    yield one
-                return
-            except playwright.Error as error:
-                if "Executable doesn't exist" not in str(error):
-                    raise
-        pytest.skip("there is no Chromium: python -m playwright install chromium")
 
 
 @pytest.fixture(scope="module")
