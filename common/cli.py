@@ -86,6 +86,9 @@ class Parser(argparse.ArgumentParser):
         known = [flag.strip("-") for action in self._actions for flag in action.option_strings]
         typed = re.search(r"unrecognized arguments: --([\w-]+)", message)
         meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
+        if "expected one argument" in message:
+            flag = re.search(r"--[\w-]+", message)[0]
+            message += f"; one that begins with - is written {flag}=VALUE"
         hint = f"did you mean --{meant[0]}?" if meant else "--help lists every flag"
         raise UserError(f"{message} ({hint})")
 
@@ -117,11 +120,16 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
 
 FLAGS = {  # the same in every chapter that has them: what converts the text, and what it means
     "epochs": (positive_int, "passes over the training data"),
+    "iterations": (positive_int, "updates in all, earlier ones included"),
     "lr": (positive_float, "learning rate"),
     "batch_size": (positive_int, "samples per update"),
     "workers": (whole_number, "worker processes that fetch batches"),
     "csv": (Path, "table to train on: numbers, in the last column labels 0 and 1"),
+    "text": (Path, "train on these files (default: excerpts of Python's reference documentation)"),
     "resume": (bool, "continue training from the checkpoint"),
+    "length": (positive_int, "characters to generate"),
+    "temperature": (positive_float, "below 1 more cautious, above 1 more random"),
+    "top_k": (positive_int, "sample from the K most probable characters only"),
     "device": (str, "auto (an accelerator if there is one), cpu, cuda, mps…"),
     "seed": (whole_number, "seed of the random numbers"),
     "step": (bool, "show each section before it runs, and wait for Enter"),
@@ -140,9 +148,17 @@ def parser(doc: str | None, **settings: object) -> Parser:
     for name, default in (settings | every).items():
         kind, what = FLAGS[name]
         how = {"action": "store_true"} if default is False else {"type": kind, "default": default}
-        what += "" if default is False else " (default: %(default)s)"
+        if default == []:
+            how |= {"nargs": "+", "metavar": "FILE"}
+        elif default is not None and default is not False:
+            what += " (default: %(default)s)"
         flags.add_argument(f"--{name.replace('_', '-')}", help=what, **how)
     return flags
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may have it: what would control it is escaped, but for new lines."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 # Files

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate, default_collate_fn_map
 
-from common.cli import ROOT, UserError, atomic_write
+from common.cli import ROOT, UserError, atomic_write, expand
 
 DATA = ROOT / "data"
 
@@ -146,6 +146,27 @@ def _is_finite_number(text: str) -> bool:
         return abs(float(text)) <= float(np.finfo(np.float32).max)  # and not NaN
     except ValueError:
         return False
+
+
+def read_texts(paths: list[Path], at_least: int) -> str:
+    """The files' texts, one after the other; without any, pydoc's topics.
+
+    Raises UserError for a file that isn't text in UTF-8, and for fewer characters than `at_least`.
+    """
+    from pydoc_data.topics import topics  # most of a megabyte, for those who need it
+
+    texts = [read_text(path, "text in UTF-8") for path in expand(paths)] or topics.values()
+    text = "\n".join(texts)
+    if len(text) < at_least:
+        raise UserError(
+            f"the text has {len(text):,} characters, too few: at least {at_least:,} are needed. "
+            "Give a longer text, or more of them, to --text."
+        )
+    if "\0" in text:
+        raise UserError(
+            "the text contains NUL characters: it looks like UTF-16. Save it as UTF-8, and try again."
+        )
+    return text
 
 
 def read_text(path: Path, expected: str) -> str:

@@ -1,0 +1,362 @@
+# %% [markdown]
+"""# Chapter 11 · Language models and recurrent networks · 循环神经网络 (beyond the notes)
+
+A language model predicts how a text goes on. You will count which character follows which, give
+each character an embedding, compute a recurrent network by hand, see its gradients vanish and
+explode, and train an LSTM that writes. The default text is pydoc's topics, excerpts of Python's
+reference documentation that every Python has.
+
+    python 11_char_rnn.py                            train, less than a minute on two cores
+    python 11_char_rnn.py --text novel.txt notes.md  train on your own texts, in any language
+
+The last lines of a run:
+
+    Figure:     outputs/11_char_rnn.png
+    Validation loss: 1.… nats per character (perplexity ….…)
+"""
+
+# %%
+from common import chapter, cli, plotting
+
+how = {"iterations": 2000, "lr": 0.005, "batch_size": 16, "temperature": 0.8, "top_k": None}
+args = chapter.begin(__doc__, text=[], **how, device="auto")
+
+import math
+from collections import Counter
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from common import training
+from common.data import read_texts
+
+# %% [markdown]
+# ## Tokens
+#
+# A network computes with numbers, so the text is cut into **tokens**, and each token gets a number,
+# its **token id**. Here every character is a token, and the **vocabulary** is the list of all
+# characters that occur. Large models use longer tokens, pieces of words, from a vocabulary of
+# 100,000 or so. All that follows works for those as well.
+
+
+# %%
+def make_vocabulary(text):
+    """Every character of the text once, in order; a character's id is its index in here."""
+    return "".join(sorted(set(text)))
+
+
+def encode(text, vocabulary):
+    """Characters to token ids, (N,) of int64."""
+    ids = {character: index for index, character in enumerate(vocabulary)}
+    return torch.tensor([ids[character] for character in text])
+
+
+def decode(ids, vocabulary):
+    """Token ids (N,) back to characters."""
+    return "".join(vocabulary[index] for index in ids.tolist())
+
+
+BLOCK_SIZE = 128  # characters in a window of text, T in the shapes below
+text = read_texts(args.text, 10 * BLOCK_SIZE + 10)
+vocabulary = make_vocabulary(text)
+ids = encode(text, vocabulary)
+print(len(text), "characters, a vocabulary of", len(vocabulary))
+print(ids[:12])
+print(repr(decode(ids[:12], vocabulary)))
+
+# %% [markdown]
+# ## Training set and validation set
+#
+# The model learns from the first nine tenths of the text. The rest is the **validation set**
+# (chapter 5), cut into windows of 128 characters. A window that also stands in the training set
+# tells nothing about new text: a model may know it by heart. That is **leakage** (data
+# contamination), so such windows are left out. This finds exact copies only; exercise 2 counts the
+# windows that share a long piece with the training set.
+
+
+# %%
+def unseen_windows(train_text, val_text, block_size):
+    """Where the windows of val_text start, side by side, that don't stand in train_text: (S,)."""
+    starts = range(0, len(val_text) - block_size, block_size)
+    unseen = [i for i in starts if val_text[i : i + block_size + 1] not in train_text]
+    if not unseen:
+        raise cli.UserError("the last tenth only repeats what stands before. Give another --text.")
+    return torch.tensor(unseen)
+
+
+tenth = len(text) // 10
+train_text, val_text = text[:-tenth], text[-tenth:][:100_000]  # enough to tell
+train_ids, val_ids = ids[:-tenth].to(args.device), ids[-tenth:].to(args.device)
+unseen = unseen_windows(train_text, val_text, BLOCK_SIZE)
+print((len(val_text) - 1) // BLOCK_SIZE, "windows,", len(unseen), "of them are no copies")
+
+# %% [markdown]
+# ## Batches
+#
+# A training sample is a window of the text: $x$ has $T$ tokens, and $y$ is the same window one
+# token later. So each token of $x$ has its successor as the label, and one window trains $T$
+# predictions at once. A batch is $B$ windows that start anywhere. Therefore training counts
+# iterations here, one for each batch, and no epochs.
+
+
+# %%
+def windows(ids, starts, block_size):
+    """Token ids (N,), starts (B,) -> x and y, both (B, T): y is the next token for each of x."""
+    positions = starts[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
+    cut = ids[positions.to(ids.device)]
+    return cut[:, :-1], cut[:, 1:]
+
+
+x, y = windows(train_ids, torch.tensor([0, 5]), 8)
+print(x)
+print(y)
+
+# %% [markdown]
+# ## Loss and perplexity
+#
+# A model gives **logits** for the next token: at each position $V$ numbers, one per entry of the
+# vocabulary. The loss is chapter 7's cross-entropy $-\log p_y$, its mean over all positions, in
+# nats per character (the unit of the natural logarithm). Equal logits are a **uniform guess**:
+# every token has the probability $1 / V$, and the loss is $\log V$. The **perplexity** $e^\ell$ of
+# a loss $\ell$ is a number of choices: a model with perplexity 4 is as uncertain as one that
+# guesses among 4 equally probable characters.
+
+# %%
+logits = torch.zeros(2, 8, len(vocabulary), device=args.device)  # (B, T, V)
+loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())  # all positions in one row
+uniform = math.log(len(vocabulary))
+print(loss, uniform)
+print(loss.exp())
+
+# %% [markdown]
+# ## The baseline: a bigram model
+#
+# A **bigram** model counts which character follows which. The probability of $b$ after $a$ is the
+# share of $b$ among all that follow $a$. One is added to each count (**add-one** or Laplace
+# smoothing), so that no pair has the probability 0, whose loss would be infinite. The model knows
+# nothing of the characters before $a$: whatever a network gains over this **baseline**, it gains by
+# memory.
+
+
+# %%
+def bigram_loss(ids, x, y, vocabulary_size):
+    """The mean of -log p of the tokens y after the tokens x, by the pairs in a text (N,)."""
+    tokens = ids.tolist()
+    pairs = Counter(zip(tokens, tokens[1:], strict=False))
+    firsts = Counter(tokens[:-1])
+    total = 0
+    for a, b in zip(x.flatten().tolist(), y.flatten().tolist(), strict=True):
+        total -= math.log((pairs[a, b] + 1) / (firsts[a] + vocabulary_size))
+    return total / y.numel()
+
+
+print(Counter(zip(train_text, train_text[1:], strict=False)).most_common(3))
+x, y = windows(val_ids, unseen, BLOCK_SIZE)
+bigram = bigram_loss(train_ids, x, y, len(vocabulary))
+print(bigram, math.exp(bigram))  # loss and perplexity
+
+# %% [markdown]
+# ## Embedding
+#
+# A token id is a name, not a quantity: 5 is not more than 4. So a network first turns each id into
+# a vector of its own, its **embedding**. `nn.Embedding` is a table of $V$ rows that are learned; it
+# returns the row of each id. A vector with a 1 at the id and zeros elsewhere is called **one-hot**.
+# One-hot times the table gives the same rows: an embedding is a linear layer that skips the
+# multiplications by 0.
+
+# %%
+embedding = torch.nn.Embedding(5, 3)  # 5 tokens, 3 numbers each
+print(embedding.weight)
+x = torch.tensor([4, 0, 4])
+print(embedding(x))  # the rows 4, 0, 4
+print(F.one_hot(x, 5))
+print(F.one_hot(x, 5).float() @ embedding.weight)  # the same
+
+# %% [markdown]
+# ## A recurrent network by hand
+#
+# A **recurrent neural network** (RNN) reads one token after the other. What it has read, it keeps
+# in a vector $h$, the **hidden state**: $h_t = \tanh(W x_t + U h_{t-1} + b)$. The drawing shows
+# three steps, the network **unrolled**:
+#
+#     logits      logits      logits
+#       ^           ^           ^
+#      h_1 --U---> h_2 --U---> h_3 --U--->       h_0 = 0
+#       ^           ^           ^
+#       W           W           W
+#       |           |           |
+#      x_1         x_2         x_3
+#
+# It is the same $W$, $U$ and $b$ at each step, so an RNN can read a text of any length.
+
+
+# %%
+def rnn(x, h, W, U, b):
+    """The hidden states: x (T, I), h (H,), W (H, I), U (H, H), b (H,) -> (T, H)."""
+    states = []
+    for x_t in x:
+        h = torch.tanh(W @ x_t + U @ h + b)
+        states.append(h)
+    return torch.stack(states)
+
+
+cell = torch.nn.RNNCell(3, 2)  # 3 numbers in, a hidden state of 2; its bias comes in two parts
+x = embedding(torch.tensor([4, 0, 4]))
+states = rnn(x, torch.zeros(2), cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh)
+print(states)  # token 4 twice, but another state: the network remembers
+h = cell(x[0])
+h = cell(x[1], h)
+print(cell(x[2], h))  # as by hand
+
+# %% [markdown]
+# ## Vanishing and exploding gradients
+#
+# `backward` goes through the unrolled network from the last step to the first: **backpropagation
+# through time**. Each step back multiplies the gradient by $U$, and by the slope of tanh, at most
+# 1. With a single number $u$ instead of $U$, 100 steps multiply it by up to $u^{100}$. Below 1 it
+# **vanishes**: the network can't learn what lies far back. Above 1 it may **explode**.
+
+# %%
+h_0 = torch.zeros(2, requires_grad=True)
+u = torch.tensor([0.9, 1.1])  # two networks with a single number each
+h = h_0
+for _ in range(100):
+    h = torch.tanh(u * h)
+h.sum().backward()
+print(h_0.grad)  # 0.9 ** 100 and 1.1 ** 100
+
+# %% [markdown]
+# ## LSTM
+#
+# **Long short-term memory** (LSTM) has a second vector, the **cell state** $c$, that changes by
+# addition: $c_t = f \cdot c_{t-1} + i \cdot g$, and $h_t = o \cdot \tanh(c_t)$. The **gates** $i$,
+# $f$ and $o$ lie between 0 and 1: what of the new content $g$ comes in, what of the old stays, what
+# is shown. All four are computed from $x_t$ and $h_{t-1}$. Along $c$, a step back multiplies the
+# gradient by $f$ only: with $f = 0.99$, after 100 steps 0.37 of it is left.
+# Source: Hochreiter and Schmidhuber, https://doi.org/10.1162/neco.1997.9.8.1735
+
+
+# %%
+class CharLSTM(torch.nn.Module):
+    """Token ids (B, T) -> logits of the next token at each position (B, T, V), and the state."""
+
+    def __init__(self, vocabulary_size):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary_size, 64)
+        self.lstm = torch.nn.LSTM(64, 256, batch_first=True)
+        self.linear = torch.nn.Linear(256, vocabulary_size)
+
+    def forward(self, x, state=None):
+        x = self.embedding(x)  # (B, T, 64)
+        x, state = self.lstm(x, state)  # (B, T, 256)
+        return self.linear(x), state
+
+
+def evaluate(model, ids, starts, block_size):
+    """The mean loss over windows of a text (N,) that begin at starts (S,): nats per character."""
+    model.eval()
+    total = 0
+    with torch.no_grad():
+        for part in starts.split(32):
+            x, y = windows(ids, part, block_size)
+            logits, _ = model(x)
+            total += F.cross_entropy(logits.flatten(0, 1), y.flatten()).item() * len(part)
+    return total / len(starts)
+
+
+device = args.device
+model = CharLSTM(len(vocabulary)).to(device)
+print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
+print(evaluate(model, val_ids, unseen, BLOCK_SIZE))
+
+# %% [markdown]
+# ## Training
+#
+# **Adam** is SGD with two running means, of each gradient and of its square: it divides the one by
+# the root of the other, so all parameters move about equally fast. **Gradient clipping** stops the
+# explosion: a gradient longer than 1, all parameters taken together, is scaled down to 1. The
+# scheduler lowers the learning rate to 0 along a straight line.
+
+# %%
+optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
+scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=args.iterations)
+losses, val_losses = [], []
+try:
+    for i in tqdm(range(args.iterations), leave=False, disable=None):
+        starts = torch.randint(len(train_ids) - BLOCK_SIZE, (args.batch_size,))
+        x, y = windows(train_ids, starts, BLOCK_SIZE)
+        model.train()
+        logits, _ = model(x)
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        losses.append(loss.item())
+        if (i + 1) % 200 == 0:
+            val_losses.append(evaluate(model, val_ids, unseen, BLOCK_SIZE))
+            print(f"Iteration {i + 1}, Loss: {losses[-1]:.4f}, val loss: {val_losses[-1]:.4f}")
+except KeyboardInterrupt:
+    print("Stopped. What was learned so far is kept.")
+training.check_finite(model)
+
+# %% [markdown]
+# ## Generating text
+#
+# To **generate**, draw a token from the predicted probabilities, and feed it to the model as its
+# next input. Before softmax the logits are divided by the **temperature**: below 1 the probable
+# tokens become more probable, above 1 less. **Top-k** sampling allows only the $k$ most probable
+# ones. The state is all that the model knows of the text so far, and it doesn't grow.
+
+
+# %%
+def generate(model, ids, length, temperature=0.8, top_k=None):
+    """Continue a text, token by token: (N,) -> (N + length,)."""
+    model.eval()
+    x, state = ids[None], None  # first the given tokens, then each new one
+    with torch.no_grad():
+        for _ in range(length):
+            logits, state = model(x, state)
+            logits = logits[0, -1] / temperature  # (V,)
+            if top_k is not None:
+                lowest = logits.topk(min(top_k, len(logits))).values[-1]
+                logits[logits < lowest] = -math.inf
+            x = torch.multinomial(logits.softmax(dim=0), 1)[None]  # (1, 1)
+            ids = torch.cat([ids, x[0]])
+    return ids
+
+
+sample = generate(model, train_ids[:1], 400, args.temperature, args.top_k)
+print(cli.printable(decode(sample, vocabulary)))
+
+# %% [markdown]
+# ## Results
+#
+# On the left the loss falls far below the bigram baseline. While the training loss goes on
+# falling, the validation loss hardly does: the model overfits (chapter 5). On the right, the
+# loss at each position of a window. At the first one the model knows a single character, as the
+# bigram model does; what it remembers makes the later ones easier.
+
+# %% tags=["hide-input"]
+x, y = windows(val_ids, unseen, BLOCK_SIZE)
+with torch.no_grad():
+    at = F.cross_entropy(model(x)[0].mT, y, reduction="none").mean(dim=0)  # (T,)
+
+fig = plotting.figure(10, 4, args.show)
+left, right = fig.subplots(1, 2)
+left.plot(losses, lw=0.5, label="training loss")
+left.plot(range(200, len(losses) + 1, 200), val_losses, "o-", label="validation loss")
+left.set(title="Loss", xlabel="iteration", ylabel="nats per character", ylim=(0, None))
+right.plot(range(1, BLOCK_SIZE + 1), at.cpu(), color=plotting.ORANGE)
+right.set(title="Validation loss by position", xlabel="position in the window", ylim=(0, None))
+for axes in (left, right):
+    axes.axhline(bigram, color="black", lw=1, ls=":", label="bigram model")
+left.legend()
+plotting.finish(fig, args.output_dir / "11_char_rnn.png", args.show)
+
+# %%
+val_loss = evaluate(model, val_ids, unseen, BLOCK_SIZE)
+print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {math.exp(val_loss):.2f})")
