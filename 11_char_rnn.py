@@ -334,5 +334,5 @@ left.legend()
 plotting.finish(fig, args.output_dir / "11_char_rnn.png", args.show)
 
 # %%
-val_loss = evaluate(model, val_ids, unseen, BLOCK_SIZE)
-print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {math.exp(val_loss):.2f})")
+val_loss = torch.tensor(evaluate(model, val_ids, unseen, BLOCK_SIZE))
+print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {val_loss.exp():.2f})")
