@@ -115,7 +115,7 @@ def test_the_training(ran):
     assert left.lines[0].get_ydata().tolist() == names.losses
     assert left.lines[1].get_xydata().tolist() == [[200, names.val_losses[0]]]
     assert [bar.get_height() for bar in right.patches] == names.by_length
-    assert len(names.by_length) == 8 and 2**7 == names.BLOCK_SIZE
+    assert len(names.by_length) == 8 and names.BLOCK_SIZE == 2**7
 
 
 def test_the_generated_text(ran):
@@ -266,7 +266,7 @@ def test_the_gradient_goes_back_through_all_steps(chapter):
 
 
 def lstm_by_hand(lstm, x):
-    """The equations of the page: (T, I) -> (T, H). torch keeps the gates in the order i, f, g, o."""
+    """The equations of the page: (T, I) -> (T, H). torch has the gates in the order i, f, g, o."""
     h, c = torch.zeros(2, lstm.hidden_size)
     states = []
     for x_t in x:
