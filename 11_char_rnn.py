@@ -212,8 +212,8 @@ print(h_0.grad)  # 0.9 ** 100 and 1.1 ** 100
 # **Long short-term memory** (LSTM) keeps a second vector, the **cell state**
 # $c_t = f \cdot c_{t-1} + i \cdot g$, and shows $h_t = o \cdot \tanh(c_t)$. Its **gates** $f$, $i$,
 # $o$ lie between 0 and 1: how much of the old stays, how much of the new content $g$ comes in, how
-# much is shown. All four are computed from $x_t$ and $h_{t-1}$. Along $c$ a step back multiplies by
-# $f$ alone: with 0.99, 100 steps leave 0.37. Source: https://doi.org/10.1162/neco.1997.9.8.1735
+# much is shown. All four come from $x_t$ and $h_{t-1}$. Along $c$ a step back multiplies by $f$
+# alone: 100 steps with 0.99 leave 0.37. Source: https://doi.org/10.1162/089976600300015015
 
 
 # %%
@@ -250,10 +250,10 @@ print(evaluate(model, val_ids, unseen, BLOCK_SIZE))  # untrained: about the unif
 # %% [markdown]
 # ## Training
 #
-# **Adam** keeps two running means for each parameter, of its gradient and of the gradient's square.
-# It divides the first by the root of the second, so all parameters move about equally fast.
-# **Gradient clipping** stops explosions: if all gradients, as one vector, are longer than 1, they
-# are scaled down to length 1. The scheduler lowers the learning rate to 0 in a straight line.
+# **Adam** (https://arxiv.org/abs/1412.6980) divides a running average of each gradient by the root
+# of a running average of its square, so all parameters move about equally fast. **Gradient
+# clipping** stops explosions: if all gradients, as one vector, are longer than 1, they are scaled
+# down to length 1. The scheduler lowers the learning rate to 0 in a straight line.
 
 # %%
 optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)

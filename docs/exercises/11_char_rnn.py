@@ -52,14 +52,13 @@ for length in (40, 64):
 #
 # </details>
 #
-# **3.** Train a plain `torch.nn.RNN` and a `torch.nn.GRU` in the place of the LSTM, 150 iterations
-# each. A GRU (gated recurrent unit) has gates like an LSTM, but no cell state. Which of the three
-# learns fastest, by the number of iterations?
+# **3.** Put a plain `torch.nn.RNN` in the place of the LSTM, and train both for 150 iterations. How
+# much do the gates gain by then?
 #
 # <details><summary>Answer</summary>
 
 # %%
-for layer in (torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM):
+for layer in (torch.nn.RNN, torch.nn.LSTM):
     torch.manual_seed(args.seed)
     other = CharLSTM(len(vocabulary))
     other.lstm = layer(64, 256, batch_first=True)
@@ -104,7 +103,10 @@ print("empty     ", empty.mean(), "first 8 characters", empty[:8].mean())
 print("last 64 characters", carried[64:].mean(), empty[64:].mean())
 
 # %% [markdown]
-# ANSWER4
+# It falls by about 0.02, and all of that is gained in the first characters of the windows, where an
+# empty state knows nothing yet. In their second halves there is hardly a difference: what the state
+# holds of more than some dozens of characters before no longer helps. The numbers of this chapter,
+# and of the next one, are those of windows by themselves, so that they can be compared.
 #
 # </details>
 #
