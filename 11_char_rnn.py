@@ -92,7 +92,7 @@ print((len(val_text) - 1) // BLOCK_SIZE, "windows,", len(unseen), "of them are n
 #
 # A sample is a window of the text: $x$ has $T$ tokens, and $y$ is the same window one token later.
 # So the label of each token is the token after it, and a window trains $T$ predictions at once. A
-# batch is $B$ windows that start anywhere. So training counts iterations here, and no epochs.
+# batch is $B$ windows that start anywhere. So training counts iterations here, not epochs.
 
 
 # %%
@@ -111,9 +111,9 @@ print(y)
 # ## Loss and perplexity
 #
 # With a vocabulary of $V$ tokens, a model gives $V$ logits at each position, for the next token.
-# The loss is chapter 7's cross-entropy $-\log p_y$, the mean over all positions. Equal logits are a
-# **uniform guess**: each probability is $1 / V$, and the loss is $\log V$. The **perplexity**
-# $e^\ell$ makes a loss $\ell$ a number of choices: $V$ for a guess among all, 4 for one among four.
+# The loss is chapter 7's cross-entropy $-\log p_y$, the mean over all positions, in nats. Equal
+# logits are a **uniform guess**: each probability is $1 / V$, and the loss is $\log V$. The
+# **perplexity** $e^\ell$ turns a loss $\ell$ into a number of choices: $V$ for the uniform guess.
 
 # %%
 logits = torch.zeros(2, 8, len(vocabulary), device=args.device)  # (B, T, V)
@@ -150,8 +150,8 @@ print(bigram, math.exp(bigram))  # loss and perplexity
 #
 # A token id is a name, not a quantity: token 4 is not twice token 2. So a network first turns each
 # id into a vector, its **embedding**. `nn.Embedding` is a table with a row of parameters for each
-# token. A vector with a 1 at the id and zeros elsewhere is called **one-hot**. Times the table it
-# gives the same row: an embedding is a linear layer that skips the multiplications by 0.
+# token. A vector with a 1 at the id and zeros elsewhere is called **one-hot**. Multiplied by the
+# table it gives the same row: an embedding is a linear layer that skips the multiplications by 0.
 
 # %%
 embedding = torch.nn.Embedding(5, 3)  # 5 tokens, 3 numbers each
@@ -189,15 +189,15 @@ def rnn(x, h, W, U, b):
 cell = torch.nn.RNNCell(3, 2)  # 3 numbers in, a hidden state of 2; its bias comes in two parts
 x = embedding(torch.tensor([4, 0, 4]))
 print(rnn(x, torch.zeros(2), cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh))
-print(cell(x[2], cell(x[1], cell(x[0]))))  # as by hand; not the state of the first token 4
+print(cell(x[2], cell(x[1], cell(x[0]))))  # the last row; the first is of the same token, 4
 
 # %% [markdown]
 # ## Vanishing and exploding gradients
 #
 # `backward` goes through the unrolled network from the last step to the first: **backpropagation
 # through time**. Each step back multiplies the gradient by $U$ and by the slope of tanh, at most 1.
-# With a number $u$ for $U$, and slope 1, 100 steps multiply it by $u^{100}$. Below 1 it
-# **vanishes**: what lies far back teaches nothing. Above 1 it **explodes**, and ruins the model.
+# Let $U$ be a number $u$ and the slope 1: then 100 steps multiply by $u^{100}$. If $u < 1$, the
+# gradient **vanishes**: what lies far back teaches nothing. If $u > 1$, it may **explode**.
 
 # %%
 h = h_0 = torch.zeros(2, requires_grad=True)  # at 0 the slope of tanh is 1
@@ -284,9 +284,9 @@ training.check_finite(model)
 # ## Generating text
 #
 # To **generate** text, draw a token from the predicted probabilities, feed it to the model as the
-# next input, and so on. The state, $h$ and $c$, is the memory of all before: always 512 numbers.
-# Before softmax the logits are divided by the **temperature**: below 1, probable tokens become even
-# more probable. **Top-k** sampling allows only the $k$ most probable ones.
+# next input, and so on. The state, $h$ and $c$, is its memory of all it has read: always 512
+# numbers. Before softmax the logits are divided by the **temperature**: below 1, probable tokens
+# become even more probable. **Top-k** sampling allows only the $k$ most probable ones.
 
 
 # %%

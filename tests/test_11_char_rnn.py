@@ -158,16 +158,14 @@ def test_what_controls_a_terminal_is_shown_escaped(run, few, tmp_path):
     "content, said",
     [
         (b"short", "too few"),
-        ("words " * 1000, "only repeats"),
-        (POEM.encode("gb18030"), "not text in UTF-8"),
-        (WORDS.encode("utf-16"), "looks like UTF-16"),
+        (b"words " * 1000, "only repeats"),
         (WORDS.encode("utf-16-le"), "looks like UTF-16"),
     ],
-    ids=["short", "repeated", "GB 18030", "UTF-16", "UTF-16 without a mark"],
+    ids=["short", "repeated", "UTF-16"],
 )
 def test_texts_that_cannot_be_used(content, said, fails, tmp_path):
     path = tmp_path / "mine.txt"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.write_bytes(content)
     assert said in fails(NAME, ["--text", path, "--output-dir", tmp_path])
 
 
