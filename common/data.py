@@ -169,12 +169,12 @@ def read_texts(paths: list[Path], at_least: int) -> str:
 def read_text(path: Path, expected: str) -> str:
     """A file's text in UTF-8. Raises UserError, with what was expected, where there is none."""
     reason, text = "", ""
-    utf16 = "it looks like UTF-16. Save it as UTF-8"  # as Windows calls "Unicode"
+    utf16 = "it looks like UTF-16. Save it as UTF-8"  # Windows' "Unicode"
     try:
         text = path.read_text(encoding="utf-8-sig")
         reason = utf16 if "\0" in text else ""
     except OSError as error:
-        reason = error.strerror
+        reason = error.strerror or str(error)
     except UnicodeDecodeError as error:
         has_mark = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         reason = utf16 if has_mark else "it is not text in UTF-8"

@@ -47,8 +47,8 @@ for length in (40, 64):
 # The numbers depend on the version of Python, which brings the text along. With Python 3.11, 87 of
 # 334 windows share 40 characters with the training set, and 20 share 64: headings, rows of dashes,
 # phrases that documentation repeats. So the loss is still a little better than on a text by
-# somebody else. Who trains large models on the web removes near copies, too, and publishes how.
-# A set finds a piece in one step, however many it holds.
+# somebody else. Who trains large models on the web removes near copies, too, and publishes how. A
+# set finds a piece in one step, however many it holds.
 #
 # </details>
 #
@@ -75,7 +75,11 @@ for layer in (torch.nn.RNN, torch.nn.LSTM):
     print(layer.__name__, evaluate(other, val_ids, unseen, BLOCK_SIZE))
 
 # %% [markdown]
-# ANSWER3
+# Less than a tenth of a nat: at first what counts are the nearest characters, and a plain RNN
+# remembers those as well. The LSTM pulls away later. Trained like this chapter's model, for 2,000
+# iterations with a falling learning rate, the RNN has 1.29 and the LSTM 1.22. A `torch.nn.GRU`
+# (gated recurrent unit) has gates and no cell state. It is ahead of both after 150 iterations, and
+# has 1.25 after 2,000; on a CPU it took twice as long as the LSTM. (Seed 0, Python 3.11's text.)
 #
 # </details>
 #
