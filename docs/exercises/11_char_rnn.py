@@ -47,8 +47,8 @@ for length in (40, 64):
 # The numbers depend on the version of Python, which brings the text along. With Python 3.11, 87 of
 # 334 windows share 40 characters with the training set, and 20 share 64: headings, rows of dashes,
 # phrases that documentation repeats. So the loss is still a little better than on a text by
-# somebody else. Who trains large models on the web removes near copies, too, and publishes how. A
-# set finds a piece in one step, however many it holds.
+# somebody else. Those who train large models on the web look for near copies, too. A set finds a
+# piece in one step, however many it holds.
 #
 # </details>
 #
