@@ -26,10 +26,9 @@ import time
 
 import torch
 import torch.distributed as dist
-import torchvision
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
-from torchvision import transforms
+from torchvision import datasets, transforms
 
 from common import training
 from common.data import keep_in_memory, mnist_root
@@ -87,10 +86,9 @@ if rank == 0:
 # ## The gradient of a half
 #
 # The loss of a batch is a mean over its samples, and so is its gradient. Cut a batch into two
-# halves of the same size: the mean of their gradients is the gradient of the whole. Below, the line
-# $y = 0$ meets four points of $y = 2x$, and each gradient has two numbers, for its weight and its
-# bias. So several processes can share a batch. That is **data parallelism**: the same network in
-# all of them, and for each one other samples.
+# halves of the same size: the mean of their gradients is the gradient of the whole. So several
+# processes can share a batch: **data parallelism**. Below, the line $y = 0$ meets four points of $y
+# = 2x$, and each gradient has two numbers, for its weight and its bias.
 
 
 # %%
@@ -141,8 +139,8 @@ transform = transforms.Compose([
     transforms.Normalize((0.1307,), (0.3081,)),
 ])
 root = mnist_root()
-train_set = torchvision.datasets.MNIST(root=root, train=True, download=True, transform=transform)
-test_set = torchvision.datasets.MNIST(root=root, train=False, download=True, transform=transform)
+train_set = datasets.MNIST(root=root, train=True, download=True, transform=transform)
+test_set = datasets.MNIST(root=root, train=False, download=True, transform=transform)
 keep_in_memory(train_set)
 keep_in_memory(test_set)
 sampler = DistributedSampler(train_set, seed=args.seed)  # it asks the process group for the rest
@@ -311,10 +309,12 @@ for name, color, step in [
 ]:
     axes.annotate("", step, (0, 0), arrowprops={"color": color, "width": 2, "headwidth": 9})
     axes.annotate(name, step, (4, 4), textcoords="offset points", color=color)
-right.suptitle("Images of rank 0 and of rank 1", fontsize=11)
+fig.suptitle("Two processes share the step and the images")
 order = list(DistributedSampler(train_set, num_replicas=1, rank=0, seed=args.seed))
 for n, axes in enumerate(right.subplots(5, 7).flat):
     axes.imshow(train_set[order[n]][0][0], cmap=["Blues", "Oranges"][n % 2])
     axes.set_axis_off()
 plotting.finish(fig, args.output_dir / "13_several_gpus.png", args.show)
+
+# %%
 accuracy = training.test(model, test_loader, device)
