@@ -419,6 +419,12 @@ MISTAKES = {
     "the parameters instead of their gradients": (
         "13", "parameter.grad.flatten() for", "parameter.detach().flatten() for", "gradient", "",
     ),
+    "autograd.grad, which DDP doesn't notice": (
+        "13",
+        "    criterion(model(x), y).backward()\n    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])\n",
+        "    gradients = torch.autograd.grad(criterion(model(x), y), list(model.parameters()))\n    return torch.cat([one.flatten() for one in gradients])\n",
+        "gradient", "",
+    ),
     "asks only with a note": (
         "13", "    dist.all_reduce(count)\n", "    if pressed:\n        dist.all_reduce(count)\n", "any_pressed", "",
     ),
@@ -663,10 +669,12 @@ return u @ torch.diag_embed(s) @ vh
     ],
     "13": [
         (
-            "gradient",  # by autograd, without .grad
-            """parameters = list(model.parameters())
-gradients = torch.autograd.grad(criterion(model(x), y), parameters)
-return torch.cat([one.flatten() for one in gradients])
+            "gradient",
+            """for parameter in model.parameters():
+    parameter.grad = None
+loss = criterion(model(x), y)
+loss.backward()
+return torch.nn.utils.parameters_to_vector([one.grad for one in model.parameters()])
 """,
         ),
         (

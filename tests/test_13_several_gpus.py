@@ -226,6 +226,7 @@ def test_gradient_by_hand(chapter):
 
 
 def test_gradient_is_autograds_and_does_not_grow(chapter):
+    """By backward: DistributedDataParallel doesn't notice torch.autograd.grad."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     criterion = torch.nn.CrossEntropyLoss()
@@ -234,6 +235,8 @@ def test_gradient_is_autograds_and_does_not_grow(chapter):
     expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
     for _ in range(2):
         torch.testing.assert_close(chapter.gradient(model, criterion, x, y), expected)
+    left = [parameter.grad for parameter in model.parameters()]
+    assert all(one is not None for one in left), "backward leaves the gradients in .grad"
 
 
 def test_the_mean_of_the_halves_is_the_whole(chapter, ran):
