@@ -53,9 +53,9 @@ print("rank", rank, "of", world_size)
 # ## The process group
 #
 # `init_process_group` waits until all processes are there, and connects them: on CPUs by gloo, on
-# NVIDIA's GPUs by nccl. Each process takes a GPU of its own; without CUDA all share the CPU. An
-# **all-reduce** adds up a tensor over the processes and gives all of them the sum. Every process
-# must call it: one that calls it alone waits for the others.
+# NVIDIA's GPUs under Linux by nccl. Each process takes a GPU of its own; without CUDA all share the
+# CPU. An **all-reduce** adds up a tensor over the processes and gives all of them the sum. Every
+# process must call it: one that calls it alone waits for the others.
 
 
 # %%
@@ -71,7 +71,7 @@ def own_device(device, local_rank):
 
 
 device = own_device(args.device, local_rank)
-backend = "nccl" if device.type == "cuda" else "gloo"
+backend = "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo"
 if world_size > 1:
     dist.init_process_group(backend)  # torchrun has set where they meet
 else:
@@ -87,8 +87,8 @@ if rank == 0:
 #
 # The loss of a batch is a mean over its samples, and so is its gradient. Cut a batch into two
 # halves of the same size: the mean of their gradients is the gradient of the whole. So several
-# processes can share a batch: **data parallelism**. Below, the line $y = 0$ meets four points of $y
-# = 2x$, and each gradient has two numbers, for its weight and its bias.
+# processes can share a batch: **data parallelism**. Below, the line $y = 0$ meets four points with
+# $y = 2x$, and each gradient has two numbers, for its weight and its bias.
 
 
 # %%
@@ -157,7 +157,7 @@ test_loader = DataLoader(test_set, batch_size=1000)
 # batch, without DDP and with it? Source: https://docs.pytorch.org/docs/stable/notes/ddp.html
 
 # %%
-images, labels = next(iter(DataLoader(train_set, batch_size=120)))
+images, labels = next(iter(DataLoader(train_set, batch_size=120)))  # for 2 to 6 processes, or 8
 images, labels = images.to(device), labels.to(device)
 mine = images[rank::world_size], labels[rank::world_size]
 criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
@@ -166,7 +166,7 @@ whole = gradient(linear, criterion, images, labels)
 alone = gradient(linear, criterion, *mine)
 averaged = gradient(DistributedDataParallel(linear), criterion, *mine)
 if rank == 0:
-    print((alone - whole).abs().max())  # with two processes 0.2
+    print((alone - whole).abs().max())  # of one process 0, of two 0.2
     print((averaged - whole).abs().max())  # rounding errors
 
 # %% [markdown]

@@ -362,7 +362,8 @@ def test_the_figure(ran, outputs):
 @needs_cuda
 def test_on_a_gpu(run, few_images, quick_figures, tmp_path):
     names = run(NAME, *FLAGS[:-2], "--device", "cuda", "--output-dir", tmp_path).names
-    assert names.backend == "nccl" and names.accuracy > 0.9
+    assert names.backend == ("nccl" if sys.platform == "linux" else "gloo")
+    assert names.accuracy > 0.9
     assert next(names.model.parameters()).device == torch.device("cuda", 0)
 
 
@@ -396,6 +397,8 @@ def by_torchrun(folder, *arguments):
     """What subprocess needs to start two processes in a folder by torchrun."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     env = {"PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    if sys.platform == "win32":
+        env["USE_LIBUV"] = "0"  # pytorch#139990
     inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     return {
         "args": [*command, *map(str, arguments)],
