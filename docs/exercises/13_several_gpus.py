@@ -82,12 +82,13 @@ print(f"1 process, 2 threads: {two_threads:,.0f} images/s")
 print(f"2 processes, 1 thread: up to {2 * one_thread:,.0f} images/s")
 
 # %% [markdown]
-# Where the book was written, on two cores that other programs used as well, the chapter itself
-# trained with about 3,100 images per second as one process with two threads, and with 5,100 as two
-# processes. A thread helps only within a step of the calculation, at the end of each step the
-# threads wait for one another, and some steps aren't divided at all. Two processes wait once per
-# batch, for the gradient. (torchrun gives each of several processes one thread, unless
-# `OMP_NUM_THREADS` says otherwise.)
+# Where the book was written, on two cores that other programs used as well, six pairs of runs of
+# the whole chapter were timed (with `OMP_WAIT_POLICY=PASSIVE`: a waiting thread leaves its core to
+# others). Two processes were 1.5 to 2.1 times as fast as one with two threads; the first pair had
+# 5,137 and 3,125 images per second. Threads share each step of the calculation, wait for one
+# another at its end, and some steps aren't shared at all. Two processes wait once per batch, for
+# the gradient. torchrun gives each of several processes one thread, unless `OMP_NUM_THREADS` says
+# otherwise.
 #
 # </details>
 #
