@@ -84,7 +84,7 @@ print(f"2 processes, 1 thread: up to {2 * one_thread:,.0f} images/s")
 # %% [markdown]
 # Where the book was written, on two cores that other programs used as well, six pairs of runs of
 # the whole chapter were timed (with `OMP_WAIT_POLICY=PASSIVE`: a waiting thread leaves its core to
-# others). Two processes were 1.5 to 2.1 times as fast as one with two threads; the first pair had
+# others). Two processes were 1.4 to 2.1 times as fast as one with two threads; the first pair had
 # 5,137 and 3,125 images per second. Threads share each step of the calculation, wait for one
 # another at its end, and some steps aren't shared at all. Two processes wait once per batch, for
 # the gradient. torchrun gives each of several processes one thread, unless `OMP_NUM_THREADS` says
