@@ -40,8 +40,7 @@ def begin(
     warnings.filterwarnings("ignore", "overflow|invalid value", RuntimeWarning)  # told by finish
 
     is_worker = frame.f_globals.get("__name__") == "__mp_main__"  # it runs the page once more
-    is_torchruns = "TORCHELASTIC_RUN_ID" in os.environ
-    if is_worker or (is_torchruns and int(os.environ["RANK"]) > 0):  # the first process speaks
+    if is_worker:  # the first process speaks
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
         args.step = False
     if not called and not is_worker:
@@ -56,8 +55,6 @@ def begin(
 
         # A worker fetches batches, and has no use for a GPU.
         args.device, about_device = pick_device("cpu" if is_worker else args.device)
-        if is_torchruns and args.device.type == "cuda":  # each has a GPU of its own
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         if "epochs" in settings and settings.get("batch_size", 1) < 32:  # few numbers each:
             torch.set_num_threads(1)  # a second core would come too late
         torch.manual_seed(args.seed)

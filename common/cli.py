@@ -6,6 +6,7 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 import argparse
 import bdb
 import difflib
+import functools
 import io
 import math
 import os
@@ -34,17 +35,18 @@ class UserError(Exception):
 
 def answer_in_words() -> None:
     """From here on, errors that a person can put right are shown without a traceback."""
-    sys.excepthook = excepthook
+    sys.excepthook = functools.partial(excepthook, stderr=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A console that has no "→" shows "?"; a log file grows line by line.
             stream.reconfigure(errors="replace", line_buffering=True)
 
 
-def excepthook(kind: type, error: BaseException, trace) -> None:
+def excepthook(kind: type, error: BaseException, trace, stderr=None) -> None:
     """What Python calls with an error that nobody caught; ends the program with its status.
 
-    Errors that a person can't put right are ours, and keep their traceback.
+    Errors that a person can't put right are ours, and keep their traceback. torch.distributed calls
+    the hook with another sys.stderr, and loses what it says if it exits: `stderr` is the real one.
     """
     if isinstance(error, UserError):
         said, status = f"error: {error}", error.status
@@ -60,7 +62,7 @@ def excepthook(kind: type, error: BaseException, trace) -> None:
         said, status = said + "Choose smaller numbers, such as a smaller --batch-size.", 2
     else:
         return sys.__excepthook__(kind, error, trace)
-    print(said, file=sys.stderr)
+    print(said, file=stderr or sys.stderr)
     if not sys.flags.interactive:  # python -i goes on with its prompt
         raise SystemExit(status)
 

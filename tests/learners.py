@@ -439,6 +439,34 @@ MISTAKES = {
         "12", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
         "train", "",
     ),
+    # Chapter 13
+    "the first GPU for all": (
+        "13", "number = (device.index or 0) + local_rank", "number = device.index or 0", "own_device", "",
+    ),
+    "the number that was given is ignored": (
+        "13", "number = (device.index or 0) + local_rank", "number = local_rank", "own_device", "",
+    ),
+    "one process more than GPUs": (
+        "13", "if number >= torch.cuda.device_count()", "if number > torch.cuda.device_count()", "own_device", "",
+    ),
+    "an accelerator that is not CUDA": (
+        "13", '        return torch.device("cpu")\n', "        return device\n", "own_device", "",
+    ),
+    "gradients that add up": ("13", "    model.zero_grad()\n    criterion", "    criterion", "gradient", ""),
+    "the parameters instead of their gradients": (
+        "13", "parameter.grad.flatten() for", "parameter.detach().flatten() for", "gradient", "",
+    ),
+    "autograd.grad, which DDP doesn't notice": (
+        "13",
+        "    criterion(model(x), y).backward()\n    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])\n",
+        "    gradients = torch.autograd.grad(criterion(model(x), y), list(model.parameters()))\n    return torch.cat([one.flatten() for one in gradients])\n",
+        "gradient", "",
+    ),
+    "asks only with a note": (
+        "13", "    dist.all_reduce(count)\n", "    if pressed:\n        dist.all_reduce(count)\n", "any_pressed", "",
+    ),
+    "asks nobody": ("13", "    dist.all_reduce(count)\n", "", "any_pressed", ""),
+    "only one note": ("13", "return count.item() > 0", "return count.item() == 1", "any_pressed", ""),
 }  # fmt: skip
 
 # Solutions that are as right as the chapter's, and those of one chapter fit together: a function and
@@ -722,6 +750,36 @@ s = s / (s.square().sum(dim=1, keepdim=True).sqrt() + 1e-7)
 for _ in range(5):
     s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
 return u @ torch.diag_embed(s) @ vh
+""",
+        ),
+    ],
+    "13": [
+        (
+            "gradient",
+            """for parameter in model.parameters():
+    parameter.grad = None
+loss = criterion(model(x), y)
+loss.backward()
+return torch.nn.utils.parameters_to_vector([one.grad for one in model.parameters()])
+""",
+        ),
+        (
+            "any_pressed",  # the largest instead of the sum
+            """count = torch.tensor([float(len(pressed))], device=device)
+dist.all_reduce(count, dist.ReduceOp.MAX)
+return bool(count.item())
+""",
+        ),
+        (
+            "own_device",
+            """if device.type == "cuda":
+    number = local_rank + (0 if device.index is None else device.index)
+    if number not in range(torch.cuda.device_count()):
+        raise cli.UserError(f"there is no GPU {number}. Start fewer processes or use --device cpu.")
+    device = torch.device(f"cuda:{number}")
+    torch.cuda.set_device(number)
+    return device
+return torch.device("cpu")
 """,
         ),
     ],

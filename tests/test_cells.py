@@ -34,6 +34,7 @@ CHEAP = {
     "12_small_llm": {
         "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
     },
+    "13_several_gpus": {"epochs": 1, "batch_size": 100, "lr": 0.05},
 }  # fmt: skip
 
 

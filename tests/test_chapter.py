@@ -247,28 +247,6 @@ def test_in_a_notebook_only_forked_workers_find_its_classes(method, workers, mon
     assert names["args"].workers == workers
 
 
-def test_of_torchruns_processes_the_first_speaks(page, monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    assert page().out.startswith("Chapter 0"), "a RANK that isn't torchrun's means nothing"
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
-    done = page("--step")
-    assert (done.status, done.out) == (0, "")
-
-
-def test_each_of_torchruns_processes_has_a_gpu_of_its_own(page, monkeypatch):
-    """With stand-ins: two GPUs, and a device that says it is one of them."""
-    gpus = []
-    for name, value in {"TORCHELASTIC_RUN_ID": "test", "RANK": "0", "LOCAL_RANK": "3"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", gpus.append)
-    page()
-    assert gpus == []
-    monkeypatch.setattr(device, "pick_device", lambda name: (torch.device("cuda"), "cuda"))
-    page()
-    assert gpus == [1]
-
-
 def test_a_section_by_its_line():
     lines = PAGE.splitlines()
     number, heading, prose, code = chapter.find_section(PAGE, lines.index("def predict(args):"))

@@ -1,6 +1,8 @@
 """common/cli.py: flags, errors for people, files written whole."""
 
 import bdb
+import contextlib
+import io
 import os
 import re
 import signal
@@ -198,6 +200,15 @@ def test_a_size_too_large_for_torch_is_answered_in_words(shape, hook):
 def test_our_own_errors_keep_their_traceback(error, capsys):
     cli.excepthook(type(error), error, None)
     assert f"{type(error).__name__}: ours" in capsys.readouterr().err
+
+
+def test_words_are_not_lost_where_another_hook_catches_them(monkeypatch, capsys):
+    """As torch.distributed's does, which shows them only if the hook returns."""
+    monkeypatch.setattr(sys, "excepthook", None)
+    cli.answer_in_words()
+    with pytest.raises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as lost:
+        sys.excepthook(cli.UserError, cli.UserError("what to do"), None)
+    assert (capsys.readouterr().err, lost.getvalue()) == ("error: what to do\n", "")
 
 
 def test_the_summary_of_an_error():
