@@ -225,10 +225,12 @@ class CharLSTM(torch.nn.Module):
         self.embedding = torch.nn.Embedding(vocabulary_size, 64)
         self.lstm = torch.nn.LSTM(64, 256, batch_first=True)
         self.linear = torch.nn.Linear(256, vocabulary_size)
+        self.dropout = torch.nn.Dropout(0.2)
 
     def forward(self, x, state=None):
-        x, state = self.lstm(self.embedding(x), state)  # (B, T, 64) -> (B, T, 256)
-        return self.linear(x), state
+        x = self.dropout(self.embedding(x))  # (B, T, 64)
+        x, state = self.lstm(x, state)  # (B, T, 256)
+        return self.linear(self.dropout(x)), state
 
 
 def evaluate(model, ids, starts, block_size):
@@ -253,7 +255,9 @@ print(evaluate(model, val_ids, unseen, BLOCK_SIZE))  # untrained: about the unif
 # **Adam** (https://arxiv.org/abs/1412.6980) divides a running average of each gradient by the root
 # of a running average of its square, so all parameters move about equally fast. **Gradient
 # clipping** stops explosions: if all gradients, as one vector, are longer than 1, they are scaled
-# down to length 1. The scheduler lowers the learning rate to 0 in a straight line.
+# down to length 1. The scheduler lowers the learning rate to 0 in a straight line. In training mode
+# **dropout** sets a random fifth of the numbers before and after the LSTM to 0: so the model can't
+# rely on single ones, and overfits less.
 
 # %%
 optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
@@ -313,10 +317,8 @@ print(cli.printable(decode(generate(model, train_ids[:1], 80, 2.0, top_k=3), voc
 # %% [markdown]
 # ## Results
 #
-# On the left the loss falls far below the bigram baseline. In the end the training loss goes on
-# falling and the validation loss hardly does: the model overfits (chapter 5). On the right: the
-# longer the windows, the more it can remember. With one character it is no better than the
-# baseline.
+# On the left the loss falls far below the bigram baseline. On the right: the longer the windows, the
+# more the model can remember. With one character it is no better than the baseline.
 
 # %% tags=["hide-input"]
 by_length = [evaluate(model, val_ids, unseen, 2**n) for n in range(8)]  # in shorter windows

@@ -361,7 +361,7 @@ MISTAKES = {
         "CharLSTM.__init__", "",
     ),
     "the state is forgotten": (
-        "11", "self.lstm(self.embedding(x), state)", "self.lstm(self.embedding(x))",
+        "11", "self.lstm(x, state)", "self.lstm(x)",
         "CharLSTM.forward", "",
     ),
     "an evaluation in training mode": (
