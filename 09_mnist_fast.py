@@ -76,7 +76,7 @@ print(statistics.mean(parts), statistics.median(parts))
 # arguments filled in. The notes' loader wraps each image as a PIL image, and the transforms make a
 # tensor of it again, in every epoch. How much of the time is that? The loader alone and the loader
 # with training take turns: a busy minute slows both, and hardly changes their ratio. Ratios hold on
-# other computers, too; seconds don't.
+# other computers, too, far better than seconds do.
 
 
 # %%
