@@ -201,6 +201,8 @@ def keep_few_images(patch: pytest.MonkeyPatch) -> None:
 
     import torchvision  # a part of a second, for the chapters that need it
 
+    from common import data
+
     init = torchvision.datasets.MNIST.__init__
 
     def few(self, root, train=True, **how):
@@ -208,7 +210,15 @@ def keep_few_images(patch: pytest.MonkeyPatch) -> None:
         n = 1000 if train else 500
         self.data, self.targets = self.data[:n].clone(), self.targets[:n].clone()
 
+    read_mnist = data.read_mnist
+
+    def read_few(root, train):
+        images, labels = read_mnist(root, train)
+        n = 1000 if train else 500
+        return images[:n].clone(), labels[:n].clone()
+
     patch.setattr(torchvision.datasets.MNIST, "__init__", few)
+    patch.setattr(data, "read_mnist", read_few)
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:

@@ -261,50 +261,38 @@ MISTAKES = {
         "08", "    if problems:\n", "    if problems and False:\n", "predict_files", "",
     ),
     # Chapter 9
-    "the ratio of the medians": (
-        "09",
-        "return statistics.median(\n"
-        "            mine / its for mine, its in zip(self.speeds, other.speeds, strict=True)\n"
-        "        )",
-        "return self.speed() / other.speed()", "Rung.speedup", "",
-    ),
     "the clock is read too early": (
         "09", "        torch.accelerator.synchronize(device)\n", "        pass\n", "now", "",
     ),
+    "the mean of the parts": (
+        "09", "return statistics.median(speeds[1:])", "return statistics.mean(speeds[1:])", "throughput", "",
+    ),
+    "the warm-up counts": (
+        "09", "return statistics.median(speeds[1:])", "return statistics.median(speeds)", "throughput", "",
+    ),
+    "batches per second": ("09", "images += len(labels)", "images += 1", "throughput", ""),
+    "a ReLU after the last layer": ("09", "*layers[:-1])", "*layers)", "network", ""),
     "no zero_grad in chapter 9": (
-        "09", "        optimizer.zero_grad()\n        loss.backward()\n",
-        "        loss.backward()\n", "train", "",
+        "09", "    optimizer.zero_grad()\n    loss.backward()\n", "    loss.backward()\n", "update", "",
     ),
-    "the rate changes once per epoch": (
-        "09", "        if scheduler is not None:\n            scheduler.step()",
-        "    if scheduler is not None:\n        scheduler.step()", "train", "",
+    "32 bits under autocast": ("09", "enabled=bf16", "enabled=False", "update", ""),
+    "the images in their order": (
+        "09", "DataLoader(train_set, batch_size=64, shuffle=True)", "DataLoader(train_set, batch_size=64)",
+        "notes_loader", "",
     ),
-    "a cycle of one epoch": (
-        "09", "updates=epochs * len(loader)", "updates=len(loader) // 2",
-        "recipe_rung", "",
-    ),
-    "a new optimizer for each part": (
-        "09", "lambda batches: train(*parts, batches, device, bf16=bf16)",
-        "lambda batches: train(model, *notes_recipe(model), batches, device, bf16=bf16)",
-        "notes_rung", "",
-    ),
+    "the last batch is dropped": ("09", "drop_last=False", "drop_last=True", "whole_batches", ""),
+    "the momentum has a cycle, too": ("09", ", cycle_momentum=False", "", "better_recipe", ""),
     "another address for each batch": (
-        "09", "            inputs.copy_(data[0])\n", "            inputs.data = data[0]\n",
-        "captured_train", "a graph reads one address",
+        "09", "inputs.copy_(next_inputs)", "inputs.data = next_inputs", "captured", "a graph reads one address",
     ),
     "the first batch is overwritten": (
-        "09", "(tensor.clone() for tensor in first_batch)", "first_batch", "captured_train", "overwritten",
+        "09", "= inputs.clone(), labels.clone()", "= inputs, labels", "captured", "overwritten",
     ),
-    "the images in their order": (
-        "09", "torch.randperm(len(labels), device=device)", "torch.arange(len(labels), device=device)",
-        "batches_on_device", "",
+    "the rate changes once per epoch": (
+        "09", "                scheduler.step()\n", "            scheduler.step()\n", "to_98", "",
     ),
-    "accuracy by batches in chapter 9": (
-        "09", "total += labels.size(0)", "total += 1", "accuracy_of", "",
-    ),
-    "the last time instead of the first": (
-        "09", "            return seconds\n    return None",
-        "            last = seconds\n    return last", "seconds_to", "",
+    "a cycle that is too long": (
+        "09", "args.epochs * len(batches))", "2 * args.epochs * len(batches))", "to_98", "",
     ),
     # Chapter 10
     "the kernel turned around": (
@@ -632,23 +620,42 @@ self.stack = torch.nn.Sequential(*layers[:-1])
     ],
     "09": [
         (
-            "Rung.speed",
-            "return torch.tensor(self.speeds, dtype=torch.float64).quantile(0.5).item()",
-        ),
-        (
-            "seconds_to",
-            """both = zip(history["seconds"], history["accuracy"], strict=True)
-return next((seconds for seconds, reached in both if reached >= accuracy), None)
+            "throughput",  # an iterator that begins anew
+            """speeds, batch = [], iter(batches)
+for part in range(6):
+    images, start = 0, now(device)
+    while time.perf_counter() - start <= 0.1:
+        data = next(batch, None)
+        if data is None:
+            batch = iter(batches)
+            data = next(batch)
+        step(data[0].to(device), data[1].to(device))
+        images += data[1].size(0)
+    speeds.append(images / (now(device) - start))
+return statistics.median(speeds[1:])
 """,
         ),
         (
-            """            inputs.copy_(data[0])
-            labels.copy_(data[1])
-""",
-            """            inputs[:] = data[0]
-            labels[:] = data[1]
+            "network",
+            """return torch.nn.Sequential(
+    torch.nn.Flatten(),
+    torch.nn.Linear(784, 512), torch.nn.ReLU(),
+    torch.nn.Linear(512, 256), torch.nn.ReLU(),
+    torch.nn.Linear(256, 128), torch.nn.ReLU(),
+    torch.nn.Linear(128, 64), torch.nn.ReLU(),
+    torch.nn.Linear(64, 10),
+)
 """,
         ),
+        (  # zero_grad comes first
+            """    optimizer.zero_grad()
+    loss.backward()
+""",
+            """    model.zero_grad()
+    loss.backward()
+""",
+        ),
+        ("        inputs.copy_(next_inputs)\n", "        inputs[:] = next_inputs\n"),
     ],
     "10": [
         (

@@ -28,7 +28,7 @@ CHEAP = {
     "06_dataloader": {"epochs": 1, "batch_size": 100},
     "07_mnist_mlp": {"epochs": 1, "batch_size": 100},
     "08_own_digits": {},
-    "09_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
+    "09_mnist_fast": {"epochs": 1, "batch_size": 100},
     "10_mnist_cnn": {"epochs": 1, "batch_size": 100, "lr": 0.05},
     "11_char_rnn": {"iterations": 2, "batch_size": 2, "text": [ROOT / "data" / "README.md"]},
     "12_small_llm": {
@@ -46,10 +46,10 @@ def cells(name: str) -> list[tuple[str, str]]:
 
 def flags(name: str) -> list[str]:
     """The cheap settings as a command line."""
-    words = {"max_iters": "--iterations", "rungs": "--rungs"}
+    words = {"max_iters": "--iterations"}
     given = []
     for key, value in CHEAP[name].items():
-        values = [",".join(value)] if key == "rungs" else value if key == "text" else [value]
+        values = value if key == "text" else [value]
         given += [words.get(key, f"--{key.replace('_', '-')}"), *map(str, values)]
     return given
 

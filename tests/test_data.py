@@ -82,6 +82,21 @@ def test_a_read_only_project_unpacks_elsewhere(altered_data, monkeypatch):
     assert len(torchvision.datasets.MNIST(root, train=False)) == 10_000
 
 
+def test_the_checksums_are_torchvisions():
+    assert dict(torchvision.datasets.MNIST.resources) == data.ARCHIVES
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_mnist_is_read_as_torchvision_reads_and_transforms_it(train):
+    """Bit for bit."""
+    root = data.mnist_root()
+    images, labels = data.read_mnist(root, train)
+    dataset = torchvision.datasets.MNIST(root, train=train, transform=NORMALIZE)
+    assert images.shape == (len(dataset), 1, 28, 28)
+    assert torch.equal(labels, dataset.targets) and labels.dtype == torch.int64
+    assert all(torch.equal(images[i], dataset[i][0]) for i in range(0, len(dataset), 97))
+
+
 class Digits(torch.utils.data.Dataset):
     """Stands in for torchvision's MNIST: a few images of noise."""
 

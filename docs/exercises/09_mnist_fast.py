@@ -1,52 +1,49 @@
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Suppose that rung B is in truth exactly twice as fast as rung A. They are timed in three
-# rounds: in the second the computer is busy and gives both only half its speed, and in the third
-# another program interrupts A alone. Which estimate of the speedup is right: the ratio of the
-# medians, the mean of the ratios, or the median of the ratios?
+# **1.** Suppose that program B is in truth exactly twice as fast as program A. They take turns in
+# three rounds: in the second the computer is busy and gives both only half its speed, and in the
+# third another program interrupts A alone. Which estimate is right: the ratio of the medians, the
+# mean of the ratios, or the median of the ratios?
 #
 # <details><summary>Answer</summary>
 
 # %%
-rung_a = Rung("A", "slow", [], None, None, speeds=[100.0, 50.0, 10.0])
-rung_b = Rung("B", "fast", [], None, None, speeds=[200.0, 100.0, 200.0])
-ratios = [b / a for a, b in zip(rung_a.speeds, rung_b.speeds, strict=True)]
-print(f"ratios: {ratios}")
-print(f"ratio of the medians: {rung_b.speed() / rung_a.speed():g}")
-print(f"mean of the ratios:   {statistics.mean(ratios):g}")
-print(f"median of the ratios: {rung_b.speedup(rung_a):g}")
+speeds_a = [100.0, 50.0, 10.0]
+speeds_b = [200.0, 100.0, 200.0]
+ratios = [b / a for a, b in zip(speeds_a, speeds_b, strict=True)]
+print("ratios:", ratios)
+print("ratio of the medians:", statistics.median(speeds_b) / statistics.median(speeds_a))
+print("mean of the ratios:", statistics.mean(ratios))
+print("median of the ratios:", statistics.median(ratios))
 
 # %% [markdown]
-# In a ratio within one round, whatever slows both rungs alike cancels, so the busy second round
+# In a ratio within one round, whatever slows both programs alike cancels, so the busy second round
 # does no harm. The ratio of the medians loses this: the medians 50 and 200 come from different
-# rounds. What slows one rung alone stays in that round's ratio, and there the median helps: it
-# ignores a single outlier, which the mean does not. For the same reason, `speedup` in the table of
-# results is not exactly the ratio of two numbers in the column `images/s`.
+# rounds. What slows one program alone stays in that round's ratio, and there the median helps: it
+# ignores a single outlier, which the mean does not.
 #
 # </details>
 #
 # **2.** Suppose that the network were computed ten times as fast, for example on a GPU, while
-# loading took as long as before. How much faster would rung 1 get on your machine, and what is the
-# limit for an infinitely fast network? Estimate it from the throughputs of rungs 1 and 4.
+# loading took as long as before. How much faster would the notes' loop get on your machine, and
+# what is the limit for an infinitely fast network? Estimate it from the throughputs of the notes'
+# loop and of the one without a loader.
 #
 # <details><summary>Answer</summary>
 
 # %%
-seconds = {rung.number: 1 / rung.speed() for rung in reversed(rungs)}  # per image
-network_time = seconds["4"]
-loading_time = seconds["1"] - seconds["4"]
-print(f"of the time of rung 1, the network takes {network_time / seconds['1']:.0%}")
+share = speeds["notes' loop"] / speeds["no loader"]
+print("share of the network in the time:", share)
 for factor in (2, 10, 1000):
-    faster = seconds["1"] / (loading_time + network_time / factor)
-    print(f"with a network {factor:4} times as fast, rung 1 gets {faster:.2f} times as fast")
+    print(factor, "times as fast a network:", 1 / (1 - share + share / factor))
 
 # %% [markdown]
-# Rung 4 has no loader, so its time per image, 1 / throughput, is that of the network; the rest of
-# rung 1's time is loading. If the network takes the share $s$ of the time and gets $k$ times as
-# fast, the whole takes $1 - s + s/k$ of the time before. The speedup therefore stays below
-# $1 / (1 - s)$, however large $k$ is: this is **Amdahl's law**. Where $s$ is small, a GPU hardly
-# helps. First speed up the part that takes most of the time, then measure again.
+# Without a loader the time per image, 1 / throughput, is that of the network; the rest of the
+# notes' time is loading. If the network takes the share $s$ of the time and gets $k$ times as fast,
+# the whole takes $1 - s + s/k$ of the time before. The speedup therefore stays below $1 / (1 - s)$,
+# however large $k$ is: this is **Amdahl's law**. First speed up the part that takes most of the
+# time, then measure again.
 #
 # </details>
 #
@@ -59,23 +56,23 @@ for factor in (2, 10, 1000):
 # %%
 plain = torch.nn.CrossEntropyLoss()
 smoothed = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+y = torch.tensor([0])
 for g in (2, 4, 4.511, 5, 10, 20):
     z = torch.tensor([[g] + 9 * [0.0]])
-    y = torch.tensor([0])
-    print(f"g = {g:<5}  smoothed {smoothed(z, y):.4f}  plain {plain(z, y):.4f}")
-inputs, labels = next(iter(DataLoader(test_set, batch_size=len(test_set))))
+    print("g", g, "smoothed", smoothed(z, y), "plain", plain(z, y))
+test_images, test_labels = read_mnist(root, train=False)
 with torch.no_grad():
-    highest = fresh.model(inputs.to(device)).softmax(dim=1).max(dim=1).values
-print(f"the trained network's highest probability: {highest.mean():.2f} on average")
+    p = model(test_images.to(device)).softmax(dim=1)
+print("the trained network's highest probability, on average:", p.max(dim=1).values.mean())
 
 # %% [markdown]
 # The cross-entropy with a target distribution $q$ is lowest where the probabilities equal $q$, here
-# 0.91 and nine times 0.01. From $p_y = e^g / (e^g + 9) = 0.91$ follows $e^g = 91$, so
-# $g = \ln 91 \approx 4.511$. What remains there is the entropy of the target:
-# $-0.91 \ln 0.91 - 9 \cdot 0.01 \ln 0.01 \approx 0.500$. Without smoothing the loss falls towards 0
-# without ever reaching it, and the logits are pushed apart without limit. The price of smoothing:
-# the network says about 0.9 where it is right in about 98 of 100 cases. Its probabilities are too
-# low, not too high as in chapter 7.
+# 0.91 and nine times 0.01. From $p_y = e^g / (e^g + 9) = 0.91$ follows $e^g = 91$, so $g = \ln 91
+# \approx 4.511$. What remains there is the entropy of the target: $-0.91 \ln 0.91 - 9 \cdot 0.01
+# \ln 0.01 \approx 0.500$. Without smoothing the loss falls towards 0 without ever reaching it, and
+# the logits are pushed apart without limit. The price of smoothing: the network says about 0.9
+# where it is right in about 98 of 100 cases. Its probabilities are too low, not too high as in
+# chapter 7.
 #
 # </details>
 #
@@ -86,18 +83,19 @@ print(f"the trained network's highest probability: {highest.mean():.2f} on avera
 # <details><summary>Answer</summary>
 
 # %%
-first_images, first_labels = transformed[:64]
+inputs, labels = ready[0]
 for dtype in (torch.float32, torch.bfloat16):
     weight = torch.tensor(1.0, dtype=dtype)
-    for _ in range(1000):
+    for i in range(1000):
         weight += 0.001
     torch.manual_seed(0)
-    network = MLP.MNISTModel().to(device, dtype)
-    before = torch.cat([p.detach().flatten() for p in network.parameters()])
-    train(network, *notes_recipe(network), [(first_images.to(dtype), first_labels)], device)
-    after = torch.cat([p.detach().flatten() for p in network.parameters()])
-    changed = (after != before).double().mean()
-    print(f"{dtype}: 1 becomes {weight:.3f}; the first update changes {changed:.0%} of the weights")
+    fresh = network().to(device, dtype)
+    before = torch.cat([p.detach().flatten() for p in fresh.parameters()])
+    optimizer = torch.optim.SGD(fresh.parameters(), lr=0.01, momentum=0.5)
+    update(fresh, plain, optimizer, inputs.to(device, dtype), labels.to(device))
+    after = torch.cat([p.detach().flatten() for p in fresh.parameters()])
+    changed = (after != before).float().mean()
+    print(dtype, "1 becomes", weight.item(), "and of the weights so many change:", changed.item())
 
 # %% [markdown]
 # A bfloat16 has 8 significant bits: after 1 comes $1 + 2^{-7} \approx 1.008$. The sum 1.001 is
