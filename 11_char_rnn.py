@@ -317,8 +317,8 @@ print(cli.printable(decode(generate(model, train_ids[:1], 80, 2.0, top_k=3), voc
 # %% [markdown]
 # ## Results
 #
-# On the left the loss falls far below the bigram baseline. On the right: the longer the windows, the
-# more the model can remember. With one character it is no better than the baseline.
+# On the left the loss falls far below the bigram baseline. On the right: the longer the windows,
+# the more the model can remember. With one character it is no better than the baseline.
 
 # %% tags=["hide-input"]
 by_length = [evaluate(model, val_ids, unseen, 2**n) for n in range(8)]  # in shorter windows
