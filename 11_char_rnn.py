@@ -1,10 +1,9 @@
 # %% [markdown]
 """# Chapter 11 · Language models and recurrent networks · 循环神经网络 (beyond the notes)
 
-A language model predicts how a text goes on. You will count which character follows which, give
-each character an embedding, compute a recurrent network by hand, see its gradients vanish and
-explode, and train an LSTM that writes. The default text is pydoc's topics, excerpts of Python's
-reference documentation that every Python has.
+A language model predicts how a text goes on. You will count which character follows which, compute
+a recurrent network by hand, see its gradients vanish and explode, and train an LSTM that writes.
+The default text comes with Python: excerpts of its documentation.
 
     python 11_char_rnn.py                            train, less than a minute on two cores
     python 11_char_rnn.py --text novel.txt notes.md  train on your own texts, in any language
@@ -18,11 +17,11 @@ The last lines of a run:
 # %%
 from common import chapter, cli, plotting
 
-how = {"iterations": 2000, "lr": 0.005, "batch_size": 16, "temperature": 0.8, "top_k": None}
-args = chapter.begin(__doc__, text=[], **how, device="auto")
+args = chapter.begin(__doc__, text=[], iterations=2000, lr=0.005, batch_size=16, device="auto")
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -34,10 +33,9 @@ from common.data import read_texts
 # %% [markdown]
 # ## Tokens
 #
-# A network computes with numbers, so the text is cut into **tokens**, and each token gets a number,
-# its **token id**. Here every character is a token, and the **vocabulary** is the list of all
-# characters that occur. Large models use longer tokens, pieces of words, from a vocabulary of
-# 100,000 or so. All that follows works for those as well.
+# A network computes with numbers. So the text is cut into **tokens**, and each token gets a number,
+# its **token id**. Here each character is a token, and all that occur make the **vocabulary**.
+# Large models use longer tokens, pieces of words, from a vocabulary of 100,000 or so.
 
 
 # %%
@@ -62,17 +60,15 @@ text = read_texts(args.text, 10 * BLOCK_SIZE + 10)
 vocabulary = make_vocabulary(text)
 ids = encode(text, vocabulary)
 print(len(text), "characters, a vocabulary of", len(vocabulary))
-print(ids[:12])
-print(repr(decode(ids[:12], vocabulary)))
+print(ids[:12], repr(decode(ids[:12], vocabulary)))
 
 # %% [markdown]
 # ## Training set and validation set
 #
-# The model learns from the first nine tenths of the text. The rest is the **validation set**
-# (chapter 5), cut into windows of 128 characters. A window that also stands in the training set
-# tells nothing about new text: a model may know it by heart. That is **leakage** (data
-# contamination), so such windows are left out. This finds exact copies only; exercise 2 counts the
-# windows that share a long piece with the training set.
+# The model learns from the first nine tenths of the text. The rest is the validation set (chapter
+# 5), in windows of 128 characters. A window that also stands in the training set tells nothing
+# about new text, since the model may know it by heart. This is **leakage** (data contamination), so
+# copies are left out. Exercise 2 counts the windows that share a long piece with the training set.
 
 
 # %%
@@ -94,10 +90,9 @@ print((len(val_text) - 1) // BLOCK_SIZE, "windows,", len(unseen), "of them are n
 # %% [markdown]
 # ## Batches
 #
-# A training sample is a window of the text: $x$ has $T$ tokens, and $y$ is the same window one
-# token later. So each token of $x$ has its successor as the label, and one window trains $T$
-# predictions at once. A batch is $B$ windows that start anywhere. Therefore training counts
-# iterations here, one for each batch, and no epochs.
+# A sample is a window of the text: $x$ has $T$ tokens, and $y$ is the same window one token later.
+# So the label of each token is the token after it, and a window trains $T$ predictions at once. A
+# batch is $B$ windows that start anywhere. So training counts iterations here, not epochs.
 
 
 # %%
@@ -115,43 +110,37 @@ print(y)
 # %% [markdown]
 # ## Loss and perplexity
 #
-# A model gives **logits** for the next token: at each position $V$ numbers, one per entry of the
-# vocabulary. The loss is chapter 7's cross-entropy $-\log p_y$, its mean over all positions, in
-# nats per character (the unit of the natural logarithm). Equal logits are a **uniform guess**:
-# every token has the probability $1 / V$, and the loss is $\log V$. The **perplexity** $e^\ell$ of
-# a loss $\ell$ is a number of choices: a model with perplexity 4 is as uncertain as one that
-# guesses among 4 equally probable characters.
+# With a vocabulary of $V$ tokens, a model gives $V$ logits at each position, for the next token.
+# The loss is chapter 7's cross-entropy $-\log p_y$, the mean over all positions, in nats. Equal
+# logits are a **uniform guess**: each probability is $1 / V$, and the loss is $\log V$. The
+# **perplexity** $e^\ell$ turns a loss $\ell$ into a number of choices: $V$ for the uniform guess.
 
 # %%
 logits = torch.zeros(2, 8, len(vocabulary), device=args.device)  # (B, T, V)
-loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())  # all positions in one row
-uniform = math.log(len(vocabulary))
-print(loss, uniform)
-print(loss.exp())
+loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())  # (B T, V) and (B T,): chapter 7's shapes
+print(loss, math.log(len(vocabulary)), loss.exp())
 
 # %% [markdown]
 # ## The baseline: a bigram model
 #
 # A **bigram** model counts which character follows which. The probability of $b$ after $a$ is the
-# share of $b$ among all that follow $a$. One is added to each count (**add-one** or Laplace
-# smoothing), so that no pair has the probability 0, whose loss would be infinite. The model knows
-# nothing of the characters before $a$: whatever a network gains over this **baseline**, it gains by
-# memory.
+# share of $b$ among all that follow $a$. A new pair would have the probability 0 and an infinite
+# loss, so one is added to each count (**add-one** or Laplace smoothing). The model sees a single
+# character. What a network gains over this baseline, it gains from those before.
 
 
 # %%
 def bigram_loss(ids, x, y, vocabulary_size):
     """The mean of -log p of the tokens y after the tokens x, by the pairs in a text (N,)."""
-    tokens = ids.tolist()
-    pairs = Counter(zip(tokens, tokens[1:], strict=False))
-    firsts = Counter(tokens[:-1])
+    pairs = Counter(pairwise(ids.tolist()))
+    firsts = Counter(ids[:-1].tolist())
     total = 0
     for a, b in zip(x.flatten().tolist(), y.flatten().tolist(), strict=True):
         total -= math.log((pairs[a, b] + 1) / (firsts[a] + vocabulary_size))
     return total / y.numel()
 
 
-print(Counter(zip(train_text, train_text[1:], strict=False)).most_common(3))
+print(Counter(pairwise(train_text)).most_common(3))
 x, y = windows(val_ids, unseen, BLOCK_SIZE)
 bigram = bigram_loss(train_ids, x, y, len(vocabulary))
 print(bigram, math.exp(bigram))  # loss and perplexity
@@ -159,11 +148,10 @@ print(bigram, math.exp(bigram))  # loss and perplexity
 # %% [markdown]
 # ## Embedding
 #
-# A token id is a name, not a quantity: 5 is not more than 4. So a network first turns each id into
-# a vector of its own, its **embedding**. `nn.Embedding` is a table of $V$ rows that are learned; it
-# returns the row of each id. A vector with a 1 at the id and zeros elsewhere is called **one-hot**.
-# One-hot times the table gives the same rows: an embedding is a linear layer that skips the
-# multiplications by 0.
+# A token id is a name, not a quantity: token 4 is not twice token 2. So a network first turns each
+# id into a vector, its **embedding**. `nn.Embedding` is a table with a row of parameters for each
+# token. A vector with a 1 at the id and zeros elsewhere is called **one-hot**. Multiplied by the
+# table it gives the same row: an embedding is a linear layer that skips the multiplications by 0.
 
 # %%
 embedding = torch.nn.Embedding(5, 3)  # 5 tokens, 3 numbers each
@@ -176,19 +164,16 @@ print(F.one_hot(x, 5).float() @ embedding.weight)  # the same
 # %% [markdown]
 # ## A recurrent network by hand
 #
-# A **recurrent neural network** (RNN) reads one token after the other. What it has read, it keeps
-# in a vector $h$, the **hidden state**: $h_t = \tanh(W x_t + U h_{t-1} + b)$. The drawing shows
-# three steps, the network **unrolled**:
+# A **recurrent neural network** (RNN) reads token after token. What it has read, it keeps in a
+# vector, the **hidden state** $h_t = \tanh(W x_t + U h_{t-1} + b)$. Here $x_t$ is the embedding of
+# token $t$, and tanh a sigmoid from -1 to 1. The drawing shows the network **unrolled**. $W$, $U$
+# and $b$ are the same at each step, so it can read a text of any length.
 #
-#     logits      logits      logits
-#       ^           ^           ^
-#      h_1 --U---> h_2 --U---> h_3 --U--->       h_0 = 0
-#       ^           ^           ^
-#       W           W           W
-#       |           |           |
-#      x_1         x_2         x_3
-#
-# It is the same $W$, $U$ and $b$ at each step, so an RNN can read a text of any length.
+#               logits     logits     logits
+#                 |          |          |
+#     h_0 --U--> h_1 --U--> h_2 --U--> h_3
+#                 W          W          W
+#                x_1        x_2        x_3
 
 
 # %%
@@ -203,38 +188,32 @@ def rnn(x, h, W, U, b):
 
 cell = torch.nn.RNNCell(3, 2)  # 3 numbers in, a hidden state of 2; its bias comes in two parts
 x = embedding(torch.tensor([4, 0, 4]))
-states = rnn(x, torch.zeros(2), cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh)
-print(states)  # token 4 twice, but another state: the network remembers
-h = cell(x[0])
-h = cell(x[1], h)
-print(cell(x[2], h))  # as by hand
+print(rnn(x, torch.zeros(2), cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh))
+print(cell(x[2], cell(x[1], cell(x[0]))))  # the last row; the first is of the same token, 4
 
 # %% [markdown]
 # ## Vanishing and exploding gradients
 #
 # `backward` goes through the unrolled network from the last step to the first: **backpropagation
-# through time**. Each step back multiplies the gradient by $U$, and by the slope of tanh, at most
-# 1. With a single number $u$ instead of $U$, 100 steps multiply it by up to $u^{100}$. Below 1 it
-# **vanishes**: the network can't learn what lies far back. Above 1 it may **explode**.
+# through time**. Each step back multiplies the gradient by $U$ and by the slope of tanh, at most 1.
+# Let $U$ be a number $u$ and the slope 1: then 100 steps multiply by $u^{100}$. If $u < 1$, the
+# gradient **vanishes**: what lies far back teaches nothing. If $u > 1$, it may **explode**.
 
 # %%
-h_0 = torch.zeros(2, requires_grad=True)
-u = torch.tensor([0.9, 1.1])  # two networks with a single number each
-h = h_0
+h = h_0 = torch.zeros(2, requires_grad=True)  # at 0 the slope of tanh is 1
 for _ in range(100):
-    h = torch.tanh(u * h)
+    h = torch.tanh(torch.tensor([0.9, 1.1]) * h)  # two networks of a single number each
 h.sum().backward()
 print(h_0.grad)  # 0.9 ** 100 and 1.1 ** 100
 
 # %% [markdown]
 # ## LSTM
 #
-# **Long short-term memory** (LSTM) has a second vector, the **cell state** $c$, that changes by
-# addition: $c_t = f \cdot c_{t-1} + i \cdot g$, and $h_t = o \cdot \tanh(c_t)$. The **gates** $i$,
-# $f$ and $o$ lie between 0 and 1: what of the new content $g$ comes in, what of the old stays, what
-# is shown. All four are computed from $x_t$ and $h_{t-1}$. Along $c$, a step back multiplies the
-# gradient by $f$ only: with $f = 0.99$, after 100 steps 0.37 of it is left.
-# Source: Hochreiter and Schmidhuber, https://doi.org/10.1162/neco.1997.9.8.1735
+# **Long short-term memory** (LSTM) keeps a second vector, the **cell state**
+# $c_t = f \cdot c_{t-1} + i \cdot g$, and shows $h_t = o \cdot \tanh(c_t)$. Its **gates** $f$, $i$,
+# $o$ lie between 0 and 1: how much of the old stays, how much of the new content $g$ comes in, how
+# much is shown. All four come from $x_t$ and $h_{t-1}$. Along $c$ a step back multiplies by $f$
+# alone: 100 steps with 0.99 leave 0.37. Source: https://doi.org/10.1162/089976600300015015
 
 
 # %%
@@ -248,8 +227,7 @@ class CharLSTM(torch.nn.Module):
         self.linear = torch.nn.Linear(256, vocabulary_size)
 
     def forward(self, x, state=None):
-        x = self.embedding(x)  # (B, T, 64)
-        x, state = self.lstm(x, state)  # (B, T, 256)
+        x, state = self.lstm(self.embedding(x), state)  # (B, T, 64) -> (B, T, 256)
         return self.linear(x), state
 
 
@@ -260,23 +238,22 @@ def evaluate(model, ids, starts, block_size):
     with torch.no_grad():
         for part in starts.split(32):
             x, y = windows(ids, part, block_size)
-            logits, _ = model(x)
-            total += F.cross_entropy(logits.flatten(0, 1), y.flatten()).item() * len(part)
+            loss = F.cross_entropy(model(x)[0].flatten(0, 1), y.flatten())
+            total += loss.item() * len(part)
     return total / len(starts)
 
 
-device = args.device
-model = CharLSTM(len(vocabulary)).to(device)
+model = CharLSTM(len(vocabulary)).to(args.device)
 print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
-print(evaluate(model, val_ids, unseen, BLOCK_SIZE))
+print(evaluate(model, val_ids, unseen, BLOCK_SIZE))  # untrained: about the uniform guess
 
 # %% [markdown]
 # ## Training
 #
-# **Adam** is SGD with two running means, of each gradient and of its square: it divides the one by
-# the root of the other, so all parameters move about equally fast. **Gradient clipping** stops the
-# explosion: a gradient longer than 1, all parameters taken together, is scaled down to 1. The
-# scheduler lowers the learning rate to 0 along a straight line.
+# **Adam** (https://arxiv.org/abs/1412.6980) divides a running average of each gradient by the root
+# of a running average of its square, so all parameters move about equally fast. **Gradient
+# clipping** stops explosions: if all gradients, as one vector, are longer than 1, they are scaled
+# down to length 1. The scheduler lowers the learning rate to 0 in a straight line.
 
 # %%
 optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
@@ -306,10 +283,10 @@ training.check_finite(model)
 # %% [markdown]
 # ## Generating text
 #
-# To **generate**, draw a token from the predicted probabilities, and feed it to the model as its
-# next input. Before softmax the logits are divided by the **temperature**: below 1 the probable
-# tokens become more probable, above 1 less. **Top-k** sampling allows only the $k$ most probable
-# ones. The state is all that the model knows of the text so far, and it doesn't grow.
+# To **generate** text, draw a token from the predicted probabilities, feed it to the model as the
+# next input, and so on. The state, $h$ and $c$, is its memory of all it has read: always 512
+# numbers. Before softmax the logits are divided by the **temperature**: below 1, probable tokens
+# become even more probable. **Top-k** sampling allows only the $k$ most probable ones.
 
 
 # %%
@@ -329,34 +306,33 @@ def generate(model, ids, length, temperature=0.8, top_k=None):
     return ids
 
 
-sample = generate(model, train_ids[:1], 400, args.temperature, args.top_k)
-print(cli.printable(decode(sample, vocabulary)))
+print(cli.printable(decode(generate(model, train_ids[:1], 400), vocabulary)))
+print(cli.printable(decode(generate(model, train_ids[:1], 80, temperature=2.0), vocabulary)))
+print(cli.printable(decode(generate(model, train_ids[:1], 80, 2.0, top_k=3), vocabulary)))
 
 # %% [markdown]
 # ## Results
 #
-# On the left the loss falls far below the bigram baseline. While the training loss goes on
-# falling, the validation loss hardly does: the model overfits (chapter 5). On the right, the
-# loss at each position of a window. At the first one the model knows a single character, as the
-# bigram model does; what it remembers makes the later ones easier.
+# On the left the loss falls far below the bigram baseline. In the end the training loss goes on
+# falling and the validation loss hardly does: the model overfits (chapter 5). On the right: the
+# longer the windows, the more it can remember. With one character it is no better than the
+# baseline.
 
 # %% tags=["hide-input"]
-x, y = windows(val_ids, unseen, BLOCK_SIZE)
-with torch.no_grad():
-    at = F.cross_entropy(model(x)[0].mT, y, reduction="none").mean(dim=0)  # (T,)
+by_length = [evaluate(model, val_ids, unseen, 2**n) for n in range(8)]  # in shorter windows
 
 fig = plotting.figure(10, 4, args.show)
 left, right = fig.subplots(1, 2)
 left.plot(losses, lw=0.5, label="training loss")
 left.plot(range(200, len(losses) + 1, 200), val_losses, "o-", label="validation loss")
-left.set(title="Loss", xlabel="iteration", ylabel="nats per character", ylim=(0, None))
-right.plot(range(1, BLOCK_SIZE + 1), at.cpu(), color=plotting.ORANGE)
-right.set(title="Validation loss by position", xlabel="position in the window", ylim=(0, None))
+left.set(title="It soon beats counting pairs", xlabel="iteration", ylabel="nats per character")
+right.bar([str(2**n) for n in range(8)], by_length, color=plotting.ORANGE)
+right.set(title="Validation loss: what it remembers helps", xlabel="characters in a window")
 for axes in (left, right):
     axes.axhline(bigram, color="black", lw=1, ls=":", label="bigram model")
 left.legend()
 plotting.finish(fig, args.output_dir / "11_char_rnn.png", args.show)
 
 # %%
-val_loss = evaluate(model, val_ids, unseen, BLOCK_SIZE)
-print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {math.exp(val_loss):.2f})")
+val_loss = torch.tensor(evaluate(model, val_ids, unseen, BLOCK_SIZE))
+print(f"Validation loss: {val_loss:.4f} nats per character (perplexity {val_loss.exp():.2f})")

@@ -58,9 +58,8 @@ def begin(
         args.device, about_device = pick_device("cpu" if is_worker else args.device)
         if is_torchruns and args.device.type == "cuda":  # each has a GPU of its own
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        small = settings.get("batch_size", 1) < 32 and "iterations" not in settings
-        if settings and small:  # a second core would come too late
-            torch.set_num_threads(1)
+        if "epochs" in settings and settings.get("batch_size", 1) < 32:  # few numbers each:
+            torch.set_num_threads(1)  # a second core would come too late
         torch.manual_seed(args.seed)
         if not called:
             print(f"Device: {about_device}")

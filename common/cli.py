@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,9 +87,9 @@ class Parser(argparse.ArgumentParser):
         known = [flag.strip("-") for action in self._actions for flag in action.option_strings]
         typed = re.search(r"unrecognized arguments: --([\w-]+)", message)
         meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
-        if "expected one argument" in message:
-            flag = re.search(r"--[\w-]+", message)[0]
-            message += f"; one that begins with - is written {flag}=VALUE"
+        flag = re.search(r"(--[\w-]+): expected one argument", message)
+        if flag:
+            message += f"; one that begins with - is written {flag[1]}=VALUE"
         hint = f"did you mean --{meant[0]}?" if meant else "--help lists every flag"
         raise UserError(f"{message} ({hint})")
 
@@ -120,7 +121,7 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
 
 FLAGS = {  # the same in every chapter that has them: what converts the text, and what it means
     "epochs": (positive_int, "passes over the training data"),
-    "iterations": (positive_int, "updates in all, earlier ones included"),
+    "iterations": (positive_int, "updates in all"),
     "lr": (positive_float, "learning rate"),
     "batch_size": (positive_int, "samples per update"),
     "workers": (whole_number, "worker processes that fetch batches"),
@@ -157,8 +158,15 @@ def parser(doc: str | None, **settings: object) -> Parser:
 
 
 def printable(text: str) -> str:
-    """The text as a terminal may have it: what would control it is escaped, but for new lines."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    """The text as a terminal may have it: what would control it is escaped, but for new lines.
+
+    Spaces of any width stay, and what joins letters or keeps them apart in some languages.
+    """
+
+    def is_harmless(c: str) -> bool:
+        return c.isprintable() or c in "\n\t\u200c\u200d" or unicodedata.category(c) == "Zs"
+
+    return "".join(c if is_harmless(c) else repr(c)[1:-1] for c in text)
 
 
 # Files

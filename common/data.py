@@ -1,6 +1,7 @@
 """Where the data is, checked before it is used; and MNIST kept in memory, transformed."""
 
 import atexit
+import codecs
 import contextlib
 import gzip
 import hashlib
@@ -162,20 +163,23 @@ def read_texts(paths: list[Path], at_least: int) -> str:
             f"the text has {len(text):,} characters, too few: at least {at_least:,} are needed. "
             "Give a longer text, or more of them, to --text."
         )
-    if "\0" in text:
-        raise UserError(
-            "the text contains NUL characters: it looks like UTF-16. Save it as UTF-8, and try again."
-        )
     return text
 
 
 def read_text(path: Path, expected: str) -> str:
     """A file's text in UTF-8. Raises UserError, with what was expected, where there is none."""
+    reason, text = "", ""
+    utf16 = "it looks like UTF-16. Save it as UTF-8"  # Windows' "Unicode"
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise UserError(f"cannot read {path}: {reason}. Expected {expected}.") from None
+        reason = utf16 if "\0" in text else ""
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except UnicodeDecodeError as error:
+        has_mark = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        reason = utf16 if has_mark else "it is not text in UTF-8"
+    if reason:
+        raise UserError(f"cannot read {path}: {reason}. Expected {expected}.")
     if not text.strip():
         raise UserError(f"{path} is empty. Expected {expected}.")
     return text

@@ -340,6 +340,43 @@ MISTAKES = {
         "    torch.load(path, map_location=device, weights_only=True)\n",
         "load_model", "",
     ),
+    # Chapter 11
+    "the inputs as labels": (
+        "11", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
+        "windows", "",
+    ),
+    "copies that count": (
+        "11", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
+    ),
+    "no smoothing of the firsts": (
+        "11", "(firsts[a] + vocabulary_size)", "(firsts[a] + 1)", "bigram_loss", "",
+    ),
+    "the same state at every step": (
+        "11", "        h = torch.tanh(W @ x_t + U @ h + b)\n        states.append(h)",
+        "        states.append(torch.tanh(W @ x_t + U @ h + b))", "rnn", "",
+    ),
+    "no tanh": ("11", "h = torch.tanh(W @ x_t + U @ h + b)", "h = W @ x_t + U @ h + b", "rnn", ""),
+    "the batch as time": (
+        "11", "torch.nn.LSTM(64, 256, batch_first=True)", "torch.nn.LSTM(64, 256)",
+        "CharLSTM.__init__", "",
+    ),
+    "the state is forgotten": (
+        "11", "self.lstm(self.embedding(x), state)", "self.lstm(self.embedding(x))",
+        "CharLSTM.forward", "",
+    ),
+    "an evaluation in training mode": (
+        "11", "    model.eval()\n    total", "    total", "evaluate", "left in training mode",
+    ),
+    "a mean of unequal parts": (
+        "11", "loss.item() * len(part)\n    return total / len(starts)",
+        "loss.item()\n    return total / len(starts.split(32))", "evaluate", "",
+    ),
+    "multiplied by the temperature": (
+        "11", "logits[0, -1] / temperature", "logits[0, -1] * temperature", "generate", "",
+    ),
+    "a new state for each token": (
+        "11", "logits, state = model(x, state)", "logits, _ = model(x, state)", "generate", "",
+    ),
     # Chapter 12
     "labels that are the inputs": (
         "12", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
@@ -591,6 +628,55 @@ return next((seconds for seconds, reached in both if reached >= accuracy), None)
             "patches = image.unfold(0, len(kernel), 1).unfold(1, len(kernel), 1)\nreturn (patches * kernel).sum(dim=(2, 3))",
         ),
         ("CNN.forward", "return self.linear(self.block3(self.block2(self.block1(x))).flatten(1))"),
+    ],
+    "11": [
+        ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
+        (
+            "windows",  # slices that are stacked
+            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])
+return cut[:, :-1], cut[:, 1:]
+""",
+        ),
+        (
+            "bigram_loss",  # a table of all pairs
+            """V = vocabulary_size
+counts = torch.bincount(V * ids[:-1] + ids[1:], minlength=V * V).view(V, V) + 1
+return F.nll_loss((counts / counts.sum(dim=1, keepdim=True)).log()[x.flatten()], y.flatten()).item()
+""",
+        ),
+        (
+            "rnn",
+            """states = [h]
+for t in range(len(x)):
+    states.append((x[t] @ W.T + states[-1] @ U.T + b).tanh())
+return torch.stack(states[1:])
+""",
+        ),
+        (
+            "evaluate",
+            """model.eval()
+losses = []
+with torch.inference_mode():
+    for start in starts:
+        x, y = windows(ids, start[None], block_size)
+        losses.append(F.cross_entropy(model(x)[0].mT, y))
+return torch.stack(losses).mean().item()
+""",
+        ),
+        (
+            "generate",
+            """model.eval()
+state, new = None, ids
+for _ in range(length):
+    with torch.no_grad():
+        logits, state = model(new[None], state)
+    scores, among = logits[0, -1].sort(descending=True)
+    p = torch.softmax(scores[:top_k] / temperature, dim=-1)
+    new = among[torch.multinomial(p, 1)]
+    ids = torch.cat([ids, new])
+return ids
+""",
+        ),
     ],
     "12": [
         ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),

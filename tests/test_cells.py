@@ -30,6 +30,7 @@ CHEAP = {
     "08_own_digits": {},
     "09_mnist_fast": {"rungs": ["4", "5"], "rounds": 1, "recipe_epochs": 1},
     "10_mnist_cnn": {"epochs": 1, "batch_size": 100, "lr": 0.05},
+    "11_char_rnn": {"iterations": 2, "batch_size": 2, "text": [ROOT / "data" / "README.md"]},
     "12_small_llm": {
         "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
     },

@@ -104,11 +104,17 @@ def test_the_seed_is_set(page):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("settings, expected", [("epochs=3", 1), ("batch_size=64", 2)])
+@pytest.mark.parametrize(
+    "settings, expected",
+    [("epochs=3", 1), ("epochs=3, batch_size=64", 2), ("iterations=3, batch_size=2", 2)],
+)
 def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(
     settings, expected, run, tmp_path
 ):
-    """Unless the chapter's batches are large: on a busy computer a second core is waited for."""
+    """Unless the chapter's batches are large: on a busy computer a second core is waited for.
+
+    Where updates are counted, each is of many more numbers.
+    """
     source = f"""
         import torch
         from common import chapter

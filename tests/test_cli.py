@@ -112,6 +112,48 @@ def test_a_mistyped_flag_is_answered_with_the_one_that_was_meant():
     )
 
 
+def test_a_value_that_begins_with_a_dash_is_shown_how_to_write():
+    message = refused(["--device", "->"], device="auto")
+    assert (
+        "--device: expected one argument; one that begins with - is written --device=VALUE"
+        in message
+    )
+    assert cli.parser("doc", device="auto").parse_args(["--device=->"]).device == "->"
+    assert "VALUE" not in refused(["--text"], text=[])
+
+
+def test_files_may_be_many_and_none_is_a_default_without_words():
+    flags = cli.parser("doc", text=[], top_k=None)
+    assert (flags.parse_args([]).text, flags.parse_args([]).top_k) == ([], None)
+    assert flags.parse_args(["--text", "a", "b"]).text == [Path("a"), Path("b")]
+    assert flags.parse_args(["--top-k", "3"]).top_k == 3
+    help_ = flags.format_help()
+    assert "--text FILE [FILE ...]" in help_ and "default: None" not in help_
+    for flag, wrong in [
+        ("iterations", "0"),
+        ("length", "-1"),
+        ("temperature", "0"),
+        ("top_k", "x"),
+    ]:
+        assert "expected a" in refused([f"--{flag.replace('_', '-')}", wrong], **{flag: 1})
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("a\tb\nc", "a\tb\nc"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("\r\x07\x7f\x9b2J", r"\r\x07\x7f\x9b2J"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        ("床前\u3000明月光 \xa0é😀", "床前\u3000明月光 \xa0é😀"),
+        ("می\u200cخواهم 👩\u200d💻", "می\u200cخواهم 👩\u200d💻"),
+        ("it's \\x1b", "it's \\x1b"),
+    ],
+)
+def test_what_would_control_a_terminal_is_escaped_and_nothing_else(text, shown):
+    assert cli.printable(text) == shown
+
+
 def test_only_flags_with_a_default_exist():
     args = cli.parser("doc", epochs=3).parse_args([])
     assert args.epochs == 3

@@ -1,6 +1,7 @@
 """common/data.py: the data is what it should be, and batches come whole."""
 
 import gzip
+from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
@@ -183,7 +184,19 @@ def test_a_text_is_read(encoding, tmp_path):
 
 @pytest.mark.parametrize(
     "content, problem",
-    [(None, "No such file"), (b"", "empty"), (b" \n", "empty"), (b"\xff", "not text in UTF-8")],
+    [
+        (None, "No such file"),
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"\xff", "not text in UTF-8"),
+        ("床前明月光".encode("gb18030"), "not text in UTF-8"),
+        *[
+            ("text".encode(encoding), "looks like UTF-16. Save it as UTF-8")
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+        ],
+        ("床前明月光".encode("utf-16"), "looks like UTF-16. Save it as UTF-8"),
+        (b"\xfe\xff" + "床前明月光".encode("utf-16-be"), "looks like UTF-16. Save it as UTF-8"),
+    ],
 )
 def test_what_is_no_text_is_named(content, problem, tmp_path):
     path = tmp_path / "a.txt"
@@ -192,3 +205,19 @@ def test_what_is_no_text_is_named(content, problem, tmp_path):
     with pytest.raises(UserError, match=problem) as error:
         data.read_text(path, "a text")
     assert str(path) in str(error.value) and "Expected a text." in str(error.value)
+
+
+def test_texts_are_joined_and_wildcards_expanded(tmp_path):
+    (tmp_path / "a.txt").write_text("first", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("second", encoding="utf-8")
+    assert data.read_texts([tmp_path / "b.txt", tmp_path / "a.txt"], 1) == "second\nfirst"
+    assert data.read_texts([tmp_path / "*.txt"], 12) == "first\nsecond"
+    with pytest.raises(UserError, match=r"12 characters, too few: at least 1,300 .* --text"):
+        data.read_texts([tmp_path / "*.txt"], 1300)
+    (tmp_path / "c.txt").write_bytes("third".encode("utf-16"))
+    with pytest.raises(UserError, match=r"c\.txt: it looks like UTF-16"):
+        data.read_texts([tmp_path / "*.txt"], 1)
+
+
+def test_without_a_file_the_text_is_pydocs():
+    assert data.read_texts([], 100_000) == "\n".join(topics.values())
