@@ -393,7 +393,7 @@ MISTAKES = {
     ),
     "keys that are not normalized": (
         "12", "return self.norm(q), self.norm(k), v", "return self.norm(q), k, v",
-        "CausalSelfAttention.heads", "What differs is value 2 of 3",
+        "CausalSelfAttention.heads", "value 2 of 3",
     ),
     "heads that take tokens for numbers": (
         "12", "part.view(B, T, self.n_head, -1).transpose(1, 2)",

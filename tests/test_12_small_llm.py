@@ -256,6 +256,16 @@ def test_self_attention_is_each_head_by_hand(chapter):
     assert all(one.any() for one in torch.autograd.grad(out.sum(), [x, *module.parameters()]))
 
 
+def test_a_full_cache_drops_the_oldest_token(chapter):
+    """Only distances count, so the result is that of the last tokens alone."""
+    torch.manual_seed(0)
+    module, x = chapter.CausalSelfAttention(TWO_HEADS | {"block_size": 3}), torch.randn(1, 4, 4)
+    _, cache = module(x[:, :3])
+    y, (keys, values) = module(x[:, 3:], cache)
+    torch.testing.assert_close(y, module(x[:, 1:])[0][:, 2:])
+    assert keys.shape == values.shape == (1, 2, 3, 2)
+
+
 def test_the_convolution_is_torchs(chapter):
     """In parts too, each of which comes with the last three positions before it."""
     torch.manual_seed(0)
@@ -436,8 +446,9 @@ def test_two_steps_of_muon_by_hand(chapter):
 
 def test_muon_is_for_the_matrices_of_the_blocks(chapter):
     model = make_model(chapter)
+    kinds = [chapter.Muon, torch.optim.Adam]
     muon, adam = chapter.make_optimizers(model, TINY | {"lr": 0.02, "weight_decay": 0.3})
-    assert type(muon) is chapter.Muon and type(adam) is torch.optim.Adam
+    assert [type(muon), type(adam)] == kinds
     layers = [layer for layer in model.blocks.modules() if isinstance(layer, torch.nn.Linear)]
     (matrices,), (others,) = muon.param_groups, adam.param_groups
     assert {*map(id, matrices["params"])} == {id(layer.weight) for layer in layers}
