@@ -165,10 +165,11 @@ def _is_finite_number(text: str) -> bool:
         return False
 
 
-def read_texts(paths: list[Path], at_least: int) -> str:
+def read_texts(paths: list[Path], at_least: int, known: str | None = None) -> str:
     """The files' texts, one after the other; without any, pydoc's topics.
 
-    Raises UserError for a file that isn't text in UTF-8, and for fewer characters than `at_least`.
+    Raises UserError for a file that isn't text in UTF-8, for fewer characters than `at_least`, and
+    for another text than that with the fingerprint `known`.
     """
     from pydoc_data.topics import topics  # most of a megabyte, for those who need it
 
@@ -179,7 +180,17 @@ def read_texts(paths: list[Path], at_least: int) -> str:
             f"the text has {len(text):,} characters, too few: at least {at_least:,} are needed. "
             "Give a longer text, or more of them, to --text."
         )
+    if known not in (None, fingerprint(text)):
+        raise UserError(
+            "the checkpoint was trained on another text. Give the same files to --text, in the "
+            "same order, or train anew, without --resume."
+        )
     return text
+
+
+def fingerprint(text: str) -> str:
+    """A hash of the text: two texts that differ have different ones."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_text(path: Path, expected: str) -> str:

@@ -99,8 +99,11 @@ def save_checkpoint(
         temporary.write_bytes(content.getbuffer())
 
 
-def read_checkpoint(path: Path) -> dict:
-    """What torch.save has written: a dict. Raises UserError where there is no such file."""
+def read_checkpoint(path: Path, *names: str) -> dict:
+    """What torch.save has written: a dict. Raises UserError where there is no such file.
+
+    So it does for one without these names: another chapter's.
+    """
     if not path.exists():
         scripts = [script.name for script in ROOT.glob("[0-9][0-9]_*.py")]
         written = [name for name in scripts if name[:3] == path.name[:3]]
@@ -109,8 +112,8 @@ def read_checkpoint(path: Path) -> dict:
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict):
-            raise TypeError("a checkpoint is a dict")
+        if not isinstance(checkpoint, dict) or not set(names) <= set(checkpoint):
+            raise TypeError(f"a checkpoint is a dict with {names}")
     except Exception as error:  # a wrong file can fail in as many ways as there are files
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(

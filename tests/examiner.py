@@ -260,7 +260,7 @@ class Examiner:
         """The last function that the test's own code names: what it is about."""
         for name in reversed(_named(item)):
             for function in self.functions:
-                if function in (name, f"{name}.forward", f"{name}.__init__"):
+                if function in (name, f"{name}.forward", f"{name}.step", f"{name}.__init__"):
                     return function
         return None
 

@@ -366,23 +366,11 @@ MISTAKES = {
         "11", "logits, state = model(x, state)", "logits, _ = model(x, state)", "generate", "",
     ),
     # Chapter 12
-    "labels that are the inputs": (
-        "12", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
-        "windows", "What differs is value 2 of 2",
-    ),
-    "no smoothing": (
-        "12", "minlength=vocabulary_size**2) + 1", "minlength=vocabulary_size**2)",
-        "Bigram.__init__", "",
-    ),
-    "the temperature multiplies": (
-        "12", ".float().cpu() / temperature", ".float().cpu() * temperature", "generate", "",
-    ),
     "no mask": (
-        "12", "scores = scores.masked_fill(later, -math.inf)", "pass", "attention", "",
+        "12", "scores.masked_fill(later, -math.inf).softmax", "scores.softmax", "attention", "",
     ),
     "a softmax over the queries": (
-        "12", "weights = scores.softmax(dim=-1)", "weights = scores.softmax(dim=-2)",
-        "attention", "",
+        "12", "-math.inf).softmax(dim=-1)", "-math.inf).softmax(dim=-2)", "attention", "",
     ),
     "the wrong half is rotated back": (
         "12", "a * cos - b * sin, a * sin + b * cos", "a * cos + b * sin, b * cos - a * sin",
@@ -391,41 +379,50 @@ MISTAKES = {
     "positions that always start at 0": (
         "12", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", "",
     ),
-    "the norm after the rotation of the keys is missing": (
-        "12", "rotate(self.qk_norm(k), start), v", "rotate(k, start), v",
-        "CausalSelfAttention.heads", "",
+    "keys that are not normalized": (
+        "12", "return self.norm(q), self.norm(k), v", "return self.norm(q), k, v",
+        "CausalSelfAttention.heads", "value 2 of 3",
     ),
     "heads that take tokens for numbers": (
         "12", "part.view(B, T, self.n_head, -1).transpose(1, 2)",
         "part.reshape(B, self.n_head, T, -1)", "CausalSelfAttention.heads", "",
     ),
-    "a cache that forgets": (
-        "12", "            cache[:] = k, v", "            cache[:] = k[:, :, -1:], v[:, :, -1:]",
+    "a new query that stands at position 0": (
+        "12", "rotate(q, start=k.shape[2] - q.shape[2])", "rotate(q)",
         "CausalSelfAttention.forward", "",
     ),
+    "a cache that grows forever": (
+        "12", "[:, :, -self.block_size :]", "", "CausalSelfAttention.forward", "",
+    ),
+    "a convolution that sees what follows": (
+        "12", "seen = torch.cat([before, x], dim=1)", "seen = torch.cat([x, before], dim=1)",
+        "causal_conv", "",
+    ),
     "gates that don't gate": (
-        "12", "values * F.silu(gates)", "values + F.silu(gates)", "MLP.forward", "",
+        "12", "values * F.silu(gates)", "values + F.silu(gates)", "Block.forward", "",
     ),
     "a residual connection is missing": (
-        "12", "return x + self.dropout(self.mlp(self.norm_2(x)))",
-        "return self.dropout(self.mlp(self.norm_2(x)))", "Block.forward", "",
+        "12", "x = x + self.dropout(self.c_proj(", "x = self.dropout(self.c_proj(",
+        "Block.forward", "",
     ),
-    "evaluated with dropout": (
-        "12", "    model.eval()\n    losses", "    losses", "evaluate", "left in training mode",
+    "no clipping": (
+        "12", "    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
+        "update", "",
     ),
-    "windows of the training set stay in": (
-        "12", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
+    "trained in the mode in which it was evaluated": (
+        "12", "    model.train()\n", "", "update", "left in evaluation mode",
     ),
     "four products instead of five": (
         "12", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
     ),
-    "a handler that stays": (
-        "12", "    finally:\n        signal.signal(signal.SIGINT, usual)",
-        "    finally:\n        pass", "ctrl_c_noted", "",
+    "momentum without Nesterov": (
+        "12", "orthogonalize(parameter.grad.lerp(mean, 0.9))", "orthogonalize(mean)",
+        "Muon.step", "",
     ),
-    "no clipping": (
-        "12", "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
-        "train", "",
+    "Muon for the embedding as well": (
+        "12", "for layer in model.blocks.modules() if isinstance(layer, torch.nn.Linear)]",
+        "for layer in model.modules() if isinstance(layer, torch.nn.Linear | torch.nn.Embedding)]",
+        "make_optimizers", "",
     ),
     # Chapter 13
     "the first GPU for all": (
@@ -714,17 +711,6 @@ return ids
         ),
     ],
     "12": [
-        ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
-        (
-            "windows",  # slices that are stacked
-            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()]).long()
-return cut[:, :-1], cut[:, 1:]
-""",
-        ),
-        (
-            "cross_entropy",
-            "return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))",
-        ),
         (
             "attention",  # einsum for @, and a mask of a lower triangle
             """T, D = q.shape[-2:]
@@ -745,18 +731,52 @@ return torch.cat([points.real, points.imag], dim=-1)
 """,
         ),
         (
-            "MLP.forward",
-            """values, gates = self.c_fc(x).split(self.c_proj.in_features, dim=-1)
-return self.c_proj(values * gates * torch.sigmoid(gates))
+            "causal_conv",  # torch's own
+            """if before is None:
+    before = x.new_zeros(len(x), 3, x.shape[2])
+seen = torch.cat([before, x], dim=1)
+added = F.conv1d(seen.mT, weight.T[:, None], groups=len(weight.T)).mT
+return x + added, seen[:, -3:]
 """,
         ),
         (
-            "orthogonalize",  # one matrix after the other, by the powers of its singular values
+            "y.transpose(1, 2).flatten(2)",
+            "y.transpose(1, 2).reshape(len(x), -1, x.shape[2])",
+        ),
+        (
+            "update",  # the classes in the second axis, and gradients that are set to zero first
+            """T = config["block_size"]
+model.train()
+for optimizer in optimizers:
+    optimizer.zero_grad()
+model.zero_grad()
+starts = torch.randint(0, len(ids) - T, [config["batch_size"]])
+cut = torch.stack([ids[start : start + T + 1] for start in starts.tolist()])
+loss = F.cross_entropy(model(cut[:, :-1])[0].mT, cut[:, 1:])
+loss.backward()
+torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1)
+for optimizer in optimizers:
+    optimizer.step()
+return float(loss.detach())
+""",
+        ),
+        (
+            "orthogonalize",  # by the singular values themselves
             """u, s, vh = torch.linalg.svd(x, full_matrices=False)
-s = s / (s.square().sum(dim=1, keepdim=True).sqrt() + 1e-7)
+s = s / (s.norm() + 1e-7)
 for _ in range(5):
     s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
-return u @ torch.diag_embed(s) @ vh
+return u @ torch.diag(s) @ vh
+""",
+        ),
+        (
+            "make_optimizers",  # by the names, and in groups
+            """named = list(model.named_parameters())
+inside = [name.startswith("blocks") and name.endswith("weight") and p.dim() == 2 for name, p in named]
+matrices = [p for (_, p), is_matrix in zip(named, inside) if is_matrix]
+others = [p for (_, p), is_matrix in zip(named, inside) if not is_matrix]
+muon = Muon([{"params": matrices}], {"lr": config["lr"], "weight_decay": config["weight_decay"]})
+return [muon, torch.optim.Adam([{"params": others}], lr=config["lr"] * 2.5, betas=(0.9, 0.99))]
 """,
         ),
     ],

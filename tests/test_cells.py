@@ -32,7 +32,7 @@ CHEAP = {
     "10_mnist_cnn": {"epochs": 1, "batch_size": 100, "lr": 0.05},
     "11_char_rnn": {"iterations": 2, "batch_size": 2, "text": [ROOT / "data" / "README.md"]},
     "12_small_llm": {
-        "size": "tiny", "max_iters": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
+        "size": "tiny", "iterations": 2, "batch_size": 2, "length": 20, "text": [ROOT / "LICENSE"]
     },
     "13_several_gpus": {"epochs": 1, "batch_size": 100, "lr": 0.05},
 }  # fmt: skip
@@ -46,11 +46,10 @@ def cells(name: str) -> list[tuple[str, str]]:
 
 def flags(name: str) -> list[str]:
     """The cheap settings as a command line."""
-    words = {"max_iters": "--iterations"}
     given = []
     for key, value in CHEAP[name].items():
         values = value if key == "text" else [value]
-        given += [words.get(key, f"--{key.replace('_', '-')}"), *map(str, values)]
+        given += [f"--{key.replace('_', '-')}", *map(str, values)]
     return given
 
 
