@@ -70,9 +70,9 @@ print((a * b).sum(dim=1).std())  # products of D = 256 numbers: sqrt(256) = 16, 
 # ## Positions
 #
 # A weighted mean knows no order: shuffle the earlier positions, and the output at the last one
-# stays the same. (In one layer. The next one gets a hint: under the mask, the first position has
-# seen less than the second.) The simplest remedy: add a learned vector to the token's embedding,
-# another one for each position.
+# stays the same. (In one layer. From its outputs the next one can guess an order, for under the
+# mask the first has seen less than the second.) The simplest remedy is a second embedding, a
+# learned vector for each position, added to the token's.
 
 # %%
 x = torch.randn(4, 8)
@@ -173,8 +173,7 @@ class CausalSelfAttention(torch.nn.Module):
 #
 # A character means little without its neighbours. A **causal convolution** adds to each number a
 # weighted sum of its last four values: chapter 10's convolution in one dimension, with a kernel for
-# each of the $C$ numbers. Before the text there are zeros. Source: So and others, "Primer",
-# https://arxiv.org/abs/2109.08668
+# each of the $C$ numbers. Before the text there are zeros. Source: https://arxiv.org/abs/2109.08668
 
 
 # %%
@@ -266,14 +265,14 @@ class GPT(torch.nn.Module):
         state = list(state or [None] * len(self.blocks))
         for i, block in enumerate(self.blocks):
             x, state[i] = block(x, state[i])
-        return self.head(self.norm(x)), state
+        return self.head(self.dropout(self.norm(x))), state
 
 
 # %% [markdown]
 # ## The text, and a first training with AdamW
 #
 # Text, vocabulary, windows and loss are chapter 11's. **AdamW** is Adam with chapter 10's weight
-# decay. Here it trains for a tenth of the iterations, at the best of several learning rates.
+# decay. Here it trains a model for a tenth of the iterations.
 
 
 # %%
@@ -303,7 +302,6 @@ ids = RNN.encode(text, vocabulary).to(device)
 tenth = len(text) // 10
 train_ids, val_ids = ids[:-tenth], ids[-tenth:][:100_000]
 unseen = RNN.unseen_windows(text[:-tenth], text[-tenth:][:100_000], config["block_size"])
-
 model = GPT(len(vocabulary), config).to(device)
 print(RNN.evaluate(model, val_ids, unseen, config["block_size"]), math.log(len(vocabulary)))
 adamw = torch.optim.AdamW(model.parameters(), lr=0.002, weight_decay=0.1)
@@ -318,9 +316,8 @@ print(RNN.evaluate(model, val_ids, unseen, config["block_size"]))
 # Adam looks at each number by itself. **Muon** sees that the weights of a layer form a matrix. A
 # matrix stretches some directions more than others; how much, its **singular values** tell. Those
 # of a gradient differ widely, so a step would mostly go in a few directions. Muon brings them near
-# 1 by five steps of a **Newton-Schulz iteration**, products of matrices only. It is for the blocks'
-# matrices; Adam takes the rest. Source: https://kellerjordan.github.io/posts/muon/, and for the
-# length of a step https://arxiv.org/abs/2502.16982
+# 1, by a **Newton-Schulz iteration**: five steps, products of matrices only. It is for the blocks'
+# matrices; Adam takes the rest. Source: https://kellerjordan.github.io/posts/muon/
 
 
 # %%
@@ -341,19 +338,17 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
-            lr = group["lr"]
             for parameter in group["params"]:
                 mean = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
                 mean.lerp_(parameter.grad, 0.1)  # momentum 0.9
                 update = orthogonalize(parameter.grad.lerp(mean, 0.9))  # Nesterov (chapter 10)
-                step = lr * 0.2 * math.sqrt(max(parameter.shape))  # then as large as Adam's
-                parameter.mul_(1 - lr * group["weight_decay"]).sub_(step * update)
+                step = group["lr"] * 0.2 * math.sqrt(max(parameter.shape))  # as large as Adam's
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step * update)
 
 
 def make_optimizers(model, config):
     """Muon for the matrices of the blocks; Adam, at 2.5 times the rate, for all others."""
-    layers = [layer for layer in model.blocks.modules() if isinstance(layer, torch.nn.Linear)]
-    matrices = [layer.weight for layer in layers]
+    matrices = [m.weight for m in model.blocks.modules() if isinstance(m, torch.nn.Linear)]
     others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     adam = torch.optim.Adam(others, lr=2.5 * config["lr"], betas=(0.9, 0.99))
     muon = Muon(matrices, {"lr": config["lr"], "weight_decay": config["weight_decay"]})
