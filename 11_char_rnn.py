@@ -253,14 +253,14 @@ print(evaluate(model, val_ids, unseen, BLOCK_SIZE))  # untrained: about the unif
 # ## Training
 #
 # **Adam** (https://arxiv.org/abs/1412.6980) divides a running average of each gradient by the root
-# of a running average of its square, so all parameters move about equally fast. **Gradient
-# clipping** stops explosions: if all gradients, as one vector, are longer than 1, they are scaled
-# down to length 1. The scheduler lowers the learning rate to 0 in a straight line. In training mode
-# **dropout** sets a random fifth of the numbers before and after the LSTM to 0: so the model can't
-# rely on single ones, and overfits less.
+# of a running average of its square (`betas`: over about 10 and 100 iterations), so all parameters
+# move about equally fast. **Gradient clipping** stops explosions: if all gradients, as one vector,
+# are longer than 1, they are scaled down to length 1. The learning rate falls to 0 in a straight
+# line. In training mode **dropout** sets a random fifth of the numbers before and after the LSTM to
+# 0: so the model can't rely on single ones, and overfits less.
 
 # %%
-optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
+optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(0.9, 0.99))
 scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=args.iterations)
 losses, val_losses = [], []
 try:
