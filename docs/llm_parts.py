@@ -1,40 +1,26 @@
 """What each part of chapter 12's model is worth: the loss without it, after the same seconds.
 
-    python docs/llm_parts.py     a bit more than three minutes on two cores
+    python docs/llm_parts.py     some minutes on two cores
 
-Each row changes one thing in the model of --size tiny. The rows first take turns, to measure what
-an iteration takes; then each trains for as many iterations as fit into the first row's time.
+Each row changes one thing in the model of --size tiny; the last is chapter 11's LSTM. The rows
+first take turns, to measure what an iteration takes; then each trains for as many iterations as fit
+into the first row's time.
 """
 
-import contextlib
-import dataclasses
-import io
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import torch
+import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common import chapter as chapters  # noqa: E402
-
-
-class LearnedPositions(torch.nn.Module):
-    """Token embedding plus an embedding of each position: (B, T) -> (B, T, C)."""
-
-    def __init__(self, tokens: torch.nn.Embedding, block_size: int):
-        super().__init__()
-        self.tokens = tokens
-        self.positions = torch.nn.Embedding(block_size, tokens.embedding_dim)
-        torch.nn.init.normal_(self.positions.weight, std=0.02)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.tokens(x) + self.positions.weight[: x.shape[1]]
+from common.data import read_texts  # noqa: E402
 
 
 class WarmedUp(torch.optim.AdamW):
@@ -52,80 +38,135 @@ class WarmedUp(torch.optim.AdamW):
 class Variant:
     """A chapter, its model and its optimizers, with one part exchanged."""
 
-    def __init__(self, exchange: Callable, config: object, vocabulary_size: int):
+    def __init__(self, exchange: Callable, vocabulary_size: int):
         self.chapter = chapters.load(ROOT / "12_small_llm.py")  # its own, so it may be changed
-        self.config = config
+        self.config = self.chapter.SIZES["tiny"]
         torch.manual_seed(0)
-        self.model = self.chapter.GPT(vocabulary_size, config)
-        exchange(self)
-        self.optimizers = self.chapter.make_optimizers(self.model, config.lr)
+        self.model = self.chapter.GPT(vocabulary_size, self.config)
+        self.optimizers = exchange(self) or self.chapter.make_optimizers(self.model, self.config)
 
     def train(self, ids: torch.Tensor, iterations: int) -> None:
-        """Train from the state that the model is in."""
-        config = dataclasses.replace(self.config, max_iters=iterations)
-        with contextlib.redirect_stdout(io.StringIO()):  # its lines would interrupt the table
-            self.chapter.train(self.model, self.optimizers, ids, config)
+        """Chapter 12's loop, from the state that the model is in."""
+        for i in range(iterations):
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = optimizer.defaults["lr"] * (1 - i / iterations)
+            self.chapter.update(self.model, self.optimizers, ids, self.config)
+
+
+def linear(inputs: int, outputs: int) -> torch.nn.Linear:
+    """A layer as chapter 12's."""
+    layer = torch.nn.Linear(inputs, outputs, bias=False)
+    torch.nn.init.normal_(layer.weight, std=0.02)
+    return layer
+
+
+# What the rows exchange; some return optimizers of their own
 
 
 def learned_positions(variant: Variant) -> None:
+    class Embeddings(torch.nn.Module):
+        def __init__(self, tokens, block_size):
+            super().__init__()
+            self.tokens = tokens
+            self.positions = torch.nn.Embedding(block_size, tokens.embedding_dim)
+            torch.nn.init.normal_(self.positions.weight, std=0.02)
+
+        def forward(self, x):
+            return self.tokens(x) + self.positions.weight[: x.shape[1]]
+
     variant.chapter.rotate = lambda x, start=0: x
-    variant.model.wte = LearnedPositions(variant.model.wte, variant.config.block_size)
+    variant.model.wte = Embeddings(variant.model.wte, variant.config["block_size"])
 
 
 def no_qk_norm(variant: Variant) -> None:
     for block in variant.model.blocks:
-        block.attn.qk_norm = torch.nn.Identity()
+        block.attn.norm = torch.nn.Identity()
+
+
+def no_convolution(variant: Variant) -> None:
+    variant.chapter.causal_conv = lambda x, weight, before=None: (x, before)
 
 
 def layer_norm(variant: Variant) -> None:
-    C = variant.config.n_embd
+    C = variant.config["n_embd"]
     for block in variant.model.blocks:
         block.norm_1, block.norm_2 = (torch.nn.LayerNorm(C, bias=False) for _ in range(2))
     variant.model.norm = torch.nn.LayerNorm(C, bias=False)
 
 
 def gelu(variant: Variant) -> None:
-    C = variant.config.n_embd
+    class Block(variant.chapter.Block):
+        def __init__(self, config):
+            super().__init__(config)
+            C = config["n_embd"]
+            self.c_fc, self.c_proj = linear(C, 4 * C), linear(4 * C, C)
+
+        def forward(self, x, cache=None):
+            y, _ = variant.chapter.causal_conv(self.norm_1(x), self.conv_1)
+            x = x + self.attn(y)[0]
+            y, _ = variant.chapter.causal_conv(self.norm_2(x), self.conv_2)
+            return x + self.c_proj(F.gelu(self.c_fc(y))), cache
+
+    blocks = [Block(variant.config) for _ in variant.model.blocks]
+    for new, old in zip(blocks, variant.model.blocks, strict=True):
+        new.attn = old.attn
+    variant.model.blocks = torch.nn.ModuleList(blocks)
+
+
+def three_matrices(variant: Variant) -> None:
+    class SideBySide(torch.nn.ModuleList):
+        def forward(self, x):
+            return torch.cat([layer(x) for layer in self], dim=-1)
+
+    C = variant.config["n_embd"]
     for block in variant.model.blocks:
-        layers = [torch.nn.Linear(C, 4 * C, bias=False), torch.nn.Linear(4 * C, C, bias=False)]
-        for layer in layers:
-            torch.nn.init.normal_(layer.weight, std=0.02)
-        block.mlp = torch.nn.Sequential(layers[0], torch.nn.GELU(), layers[1])
+        block.attn.c_attn = SideBySide(linear(C, C) for _ in range(3))
 
 
 def weight_tying(variant: Variant) -> None:
     variant.model.head.weight = variant.model.wte.weight
 
 
-def adamw(variant: Variant) -> None:
+def adamw(variant: Variant) -> list:
     """At the best of the learning rates 0.002, 0.004 and 0.008."""
     how = {"lr": 0.002, "betas": (0.9, 0.99), "weight_decay": 0.1, "fused": True}
-    variant.chapter.make_optimizers = lambda model, lr: [WarmedUp(model.parameters(), **how)]
+    return [WarmedUp(variant.model.parameters(), **how)]
+
+
+def lstm(variant: Variant) -> list:
+    """Chapter 11's model, its Adam and its batches of 16, with these windows."""
+    variant.model = variant.chapter.RNN.CharLSTM(variant.model.wte.num_embeddings)
+    variant.config["batch_size"] = 16
+    return [torch.optim.Adam(variant.model.parameters(), lr=0.005)]
 
 
 ROWS = {
     "chapter 12, --size tiny": lambda variant: None,
     "learned instead of rotary positions": learned_positions,
     "no QK-norm": no_qk_norm,
+    "without the convolution": no_convolution,
     "LayerNorm instead of RMSNorm": layer_norm,
     "two layers with GELU instead of SwiGLU": gelu,
     "weight tying": weight_tying,
+    "queries, keys, values as three matrices": three_matrices,
     "AdamW instead of Muon and Adam": adamw,
+    "chapter 11's LSTM": lstm,
 }
 
 
 def main(rounds: int = 12, iterations: int = 260) -> None:
     """Print the table; `iterations` are the first row's."""
     chapter = chapters.load(ROOT / "12_small_llm.py")
-    config = chapter.SIZES["tiny"]
-    text = "\n".join(topics.values())
-    vocabulary = chapter.make_vocabulary(text)
-    train_text, val_text = chapter.split(text, config.block_size)
-    train_ids, val_ids = (chapter.encode(part, vocabulary) for part in (train_text, val_text))
-    unseen = chapter.unseen_windows(train_text, val_text, config.block_size)
+    RNN, T = chapter.RNN, chapter.SIZES["tiny"]["block_size"]
+    text = read_texts([], 0)
+    vocabulary, tenth = RNN.make_vocabulary(text), len(text) // 10
+    ids = RNN.encode(text, vocabulary)
+    train_ids, val_ids = ids[:-tenth], ids[-tenth:]
+    unseen = RNN.unseen_windows(text[:-tenth], text[-tenth:], T)
 
     seconds = {name: [] for name in ROWS}
-    variants = {name: Variant(change, config, len(vocabulary)) for name, change in ROWS.items()}
+    variants = {name: Variant(change, len(vocabulary)) for name, change in ROWS.items()}
     for turn in range(rounds + 1):
         for name, variant in variants.items():
             start = time.perf_counter()
@@ -137,11 +178,11 @@ def main(rounds: int = 12, iterations: int = 260) -> None:
 
     print(f"{'':42} ms/iteration  iterations  val loss")
     for name, change in ROWS.items():
-        variant = Variant(change, config, len(vocabulary))
+        variant = Variant(change, len(vocabulary))
         count = round(budget / each[name])
         torch.manual_seed(0)
         variant.train(train_ids, count)
-        loss = chapter.evaluate(variant.model, val_ids, unseen, config.block_size)
+        loss = RNN.evaluate(variant.model, val_ids, unseen, T)
         print(f"{name:42} {1000 * each[name]:12.1f}  {count:10}  {loss:8.4f}", flush=True)
 
 
