@@ -238,7 +238,7 @@ def test_a_table_that_cannot_be_read(tmp_path, fails):
     flags = ["--output-dir", tmp_path, "--csv"]
     assert "No such file" in fails(NAME, [*flags, path])
     path.write_bytes(b"\xff\xfe1\x00,\x000\x00")
-    assert "not text in UTF-8" in fails(NAME, [*flags, path])
+    assert "looks like UTF-16" in fails(NAME, [*flags, path])
     assert str(tmp_path) in fails(NAME, [*flags, tmp_path])
 
 
