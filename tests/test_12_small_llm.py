@@ -313,6 +313,8 @@ def test_a_new_gpt(chapter):
         x, y = torch.randint(100, (2, 8, 64)).unbind()
         loss = F.cross_entropy(chapter.GPT(100, size)(x)[0].mT, y).item()
         assert loss == pytest.approx(math.log(100), rel=0.05)
+    model = chapter.GPT(100, TINY | {"dropout": 1.0})
+    assert not model(x)[0].any() and model.eval()(x)[0].any(), "embeddings are dropped, too"
 
 
 def test_forward_goes_through_all_blocks(chapter):
@@ -477,7 +479,8 @@ def test_continue_prompt_prints_what_the_checkpoints_model_predicts(chapter, tmp
     """The most probable token each time; the model sees eight at most, and no cache."""
     model = make_model(chapter)
     save(tmp_path, model)
-    for prompt, length in [("bad", 5), ("", 5), ("abcdefghij" * 3, 1)]:
+    long = ["".join(random.Random(seed).choices("abcdefghij", k=30)) for seed in range(9)]
+    for prompt, length in [("bad", 5), ("", 5), *((one, 1) for one in long)]:
         expected = prompt or "a"
         for _ in range(length):
             ids = torch.tensor([["abcdefghij".index(character) for character in expected[-8:]]])
@@ -540,19 +543,16 @@ def test_a_chinese_text(run, flags, tmp_path):
     assert shown.startswith("明月") and set(shown) <= set(known) and len(shown) == 23
 
 
-@pytest.mark.parametrize(
-    "content, words",
-    [
-        ("short", "too few"),
-        ("The cat sat. " * 200, "only repeats what stands before"),
-        ("The cat sat. ".encode("utf-16-le").decode() * 200, "looks like UTF-16"),
-    ],
-    ids=["short", "repeated", "UTF-16"],
-)
-def test_texts_that_cannot_be_used(content, words, fails, tmp_path):
-    (tmp_path / "mine.txt").write_text(content, encoding="utf-8")
-    flags = ["--output-dir", tmp_path, "--text", tmp_path / "mine.txt"]
-    assert words in fails(NAME, flags)
+def test_texts_that_cannot_be_used(fails, tmp_path):
+    path, cat = tmp_path / "mine.txt", "The cat sat. "
+    for content, words in [
+        (b"short", "too few: at least 1,290 are needed"),
+        (200 * cat.encode(), "only repeats what stands before"),
+        ((200 * cat).encode("utf-16-le"), "looks like UTF-16"),
+        ((200 * cat).encode("utf-16"), "looks like UTF-16"),
+    ]:
+        path.write_bytes(content)
+        assert words in fails(NAME, ["--output-dir", tmp_path, "--text", path])
 
 
 def test_flags_that_cannot_be_met(fails, flags):
