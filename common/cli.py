@@ -111,6 +111,11 @@ def positive_float(text: str) -> float:
     return _number(text, float, lambda x: 0 < x < math.inf, "a positive number")
 
 
+def temperature(text: str) -> float:
+    """A finite number from 0.01 up, for argparse: logits divided by less can be infinite."""
+    return _number(text, float, lambda x: 0.01 <= x < math.inf, "a number from 0.01 up")
+
+
 def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
     try:
         value = convert(text)
@@ -131,7 +136,7 @@ FLAGS = {  # the same in every chapter that has them: what converts the text, an
     "text": (Path, "train on these files (default: excerpts of Python's reference documentation)"),
     "resume": (bool, "continue training from the checkpoint"),
     "length": (positive_int, "characters to generate"),
-    "temperature": (positive_float, "below 1 more cautious, above 1 more random"),
+    "temperature": (temperature, "below 1 more cautious, above 1 more random"),
     "top_k": (positive_int, "sample from the K most probable characters only"),
     "device": (str, "auto (an accelerator if there is one), cpu, cuda, mps…"),
     "seed": (whole_number, "seed of the random numbers"),

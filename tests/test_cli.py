@@ -134,7 +134,7 @@ def test_files_may_be_many_and_none_is_a_default_without_words():
     for flag, wrong in [
         ("iterations", "0"),
         ("length", "-1"),
-        ("temperature", "0"),
+        ("temperature", "0.009"),
         ("top_k", "x"),
     ]:
         assert "expected a" in refused([f"--{flag.replace('_', '-')}", wrong], **{flag: 1})
