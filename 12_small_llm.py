@@ -173,7 +173,7 @@ class CausalSelfAttention(torch.nn.Module):
 #
 # A character means little without its neighbours. A **causal convolution** adds to each number a
 # weighted sum of its last four values: chapter 10's convolution in one dimension, with a kernel for
-# each of the $C$ numbers. Before the text there are zeros. Source: https://arxiv.org/abs/2109.08668
+# each of the $C$ numbers. Before the text there are zeros.
 
 
 # %%
@@ -200,9 +200,8 @@ print(causal_conv(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1), weight)[0].flatte
 #     x -+-------------------------> + -+------------------------> + -> x
 #        +-> norm -> conv -> attn ---+  +-> norm -> conv -> MLP ---+
 #
-# Along the straight line the gradient reaches every block undiminished. The MLP is a **SwiGLU**:
-# half of the first layer's outputs multiplies the other half, after SiLU, $z \cdot sigmoid(z)$.
-# Source: Shazeer, https://arxiv.org/abs/2002.05202
+# Along the straight line the gradient reaches every block undiminished. Between the MLP's two
+# layers stands a squared ReLU. Source: So and others, "Primer", https://arxiv.org/abs/2109.08668
 
 
 # %%
@@ -211,13 +210,13 @@ class Block(torch.nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        C, hidden = config["n_embd"], 8 * config["n_embd"] // 3
+        C = config["n_embd"]
         self.norm_1, self.norm_2 = torch.nn.RMSNorm(C), torch.nn.RMSNorm(C)
         self.conv_1 = torch.nn.Parameter(torch.zeros(4, C))  # at first it changes nothing
         self.conv_2 = torch.nn.Parameter(torch.zeros(4, C))
         self.attn = CausalSelfAttention(config)
-        self.c_fc = torch.nn.Linear(C, 2 * hidden, bias=False)
-        self.c_proj = torch.nn.Linear(hidden, C, bias=False)
+        self.c_fc = torch.nn.Linear(C, 4 * C, bias=False)
+        self.c_proj = torch.nn.Linear(4 * C, C, bias=False)
         self.dropout = torch.nn.Dropout(config["dropout"])
 
     def forward(self, x, cache=None):
@@ -226,8 +225,7 @@ class Block(torch.nn.Module):
         y, kv = self.attn(y, kv)
         x = x + self.dropout(y)
         y, before_2 = causal_conv(self.norm_2(x), self.conv_2, before_2)
-        values, gates = self.c_fc(y).chunk(2, dim=-1)
-        x = x + self.dropout(self.c_proj(values * F.silu(gates)))
+        x = x + self.dropout(self.c_proj(F.relu(self.c_fc(y)).square()))
         return x, (before_1, before_2, kv)
 
 
@@ -241,8 +239,8 @@ class Block(torch.nn.Module):
 SIZES = {
     "tiny": {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "dropout": 0.0,
              "iterations": 260, "batch_size": 12, "lr": 0.008, "weight_decay": 0.1},
-    "small": {"n_layer": 4, "n_head": 3, "n_embd": 96, "block_size": 128, "dropout": 0.2,
-              "iterations": 1800, "batch_size": 12, "lr": 0.01, "weight_decay": 0.4},
+    "small": {"n_layer": 4, "n_head": 4, "n_embd": 96, "block_size": 128, "dropout": 0.2,
+              "iterations": 1650, "batch_size": 12, "lr": 0.006, "weight_decay": 0.4},
 }  # fmt: skip
 
 
@@ -433,16 +431,16 @@ with torch.no_grad():
     y, _ = causal_conv(block.norm_1(model.wte(val_ids[None, :32])), block.conv_1)
     q, k, v = block.attn.heads(y)
     weights = attention(rotate(q), rotate(k), v)[1][0].cpu()  # (H, T, T)
-fig = plotting.figure(10, 3, args.show)
-left, *maps = fig.subplots(1, 1 + config["n_head"])
+fig = plotting.figure(10, 2.8, args.show)
+left, *maps = fig.subplots(1, 5, width_ratios=[2, 1, 1, 1, 1])  # 4 heads
 iterations, losses, val_losses = torch.tensor(history).view(-1, 3).T
 left.plot(iterations, losses, "o-", label="training loss")
 left.plot(iterations, val_losses, "o-", label="validation loss")
 left.set(title="Loss", xlabel="iteration", ylabel="nats per character", ylim=(0, None))
 left.legend()
-for head, axes in zip(weights, maps, strict=True):
-    axes.imshow(head, cmap="Blues")
-    axes.set(title="Attention weights", xlabel="attends to", ylabel="position")
+for head, axes in enumerate(maps):
+    axes.imshow(weights[head], cmap="Blues")
+    axes.set(title=f"Head {head + 1}", xlabel="attends to", xticks=[], yticks=[])
 plotting.finish(fig, args.output_dir / "12_small_llm.png", args.show)
 
 # %%

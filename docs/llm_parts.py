@@ -95,23 +95,40 @@ def layer_norm(variant: Variant) -> None:
     variant.model.norm = torch.nn.LayerNorm(C, bias=False)
 
 
-def gelu(variant: Variant) -> None:
+def exchange_mlp(variant: Variant, mlp: Callable) -> None:
     class Block(variant.chapter.Block):
-        def __init__(self, config):
-            super().__init__(config)
-            C = config["n_embd"]
-            self.c_fc, self.c_proj = linear(C, 4 * C), linear(4 * C, C)
-
         def forward(self, x, cache=None):
             y, _ = variant.chapter.causal_conv(self.norm_1(x), self.conv_1)
             x = x + self.attn(y)[0]
             y, _ = variant.chapter.causal_conv(self.norm_2(x), self.conv_2)
-            return x + self.c_proj(F.gelu(self.c_fc(y))), cache
+            return x + self.mlp(y), cache
 
-    blocks = [Block(variant.config) for _ in variant.model.blocks]
-    for new, old in zip(blocks, variant.model.blocks, strict=True):
-        new.attn = old.attn
-    variant.model.blocks = torch.nn.ModuleList(blocks)
+    for block in variant.model.blocks:
+        del block.c_fc, block.c_proj
+        block.__class__, block.mlp = Block, mlp(variant.config["n_embd"])
+
+
+def gelu(variant: Variant) -> None:
+    exchange_mlp(
+        variant,
+        lambda C: torch.nn.Sequential(linear(C, 4 * C), torch.nn.GELU(), linear(4 * C, C)),
+    )
+
+
+def swiglu(variant: Variant) -> None:
+    class SwiGLU(torch.nn.Module):
+        """As many weights as two layers of 4 C. https://arxiv.org/abs/2002.05202"""
+
+        def __init__(self, C):
+            super().__init__()
+            hidden = 8 * C // 3
+            self.c_fc, self.c_proj = linear(C, 2 * hidden), linear(hidden, C)
+
+        def forward(self, x):
+            values, gates = self.c_fc(x).chunk(2, dim=-1)
+            return self.c_proj(values * F.silu(gates))
+
+    exchange_mlp(variant, SwiGLU)
 
 
 def three_matrices(variant: Variant) -> None:
@@ -147,7 +164,8 @@ ROWS = {
     "no QK-norm": no_qk_norm,
     "without the convolution": no_convolution,
     "LayerNorm instead of RMSNorm": layer_norm,
-    "two layers with GELU instead of SwiGLU": gelu,
+    "GELU instead of squared ReLU": gelu,
+    "SwiGLU instead of squared ReLU": swiglu,
     "weight tying": weight_tying,
     "queries, keys, values as three matrices": three_matrices,
     "AdamW instead of Muon and Adam": adamw,

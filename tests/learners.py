@@ -398,8 +398,8 @@ MISTAKES = {
         "12", "seen = torch.cat([before, x], dim=1)", "seen = torch.cat([x, before], dim=1)",
         "causal_conv", "",
     ),
-    "gates that don't gate": (
-        "12", "values * F.silu(gates)", "values + F.silu(gates)", "Block.forward", "",
+    "squared before the ReLU": (
+        "12", "F.relu(self.c_fc(y)).square()", "F.relu(self.c_fc(y).square())", "Block.forward", "",
     ),
     "a residual connection is missing": (
         "12", "x = x + self.dropout(self.c_proj(", "x = self.dropout(self.c_proj(",
