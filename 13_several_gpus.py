@@ -117,8 +117,8 @@ if rank == 0:
 # A **sampler** gives a loader the indices of its samples. `DistributedSampler` shuffles them by a
 # seed, the same in every process, and rank $r$ of $n$ gets every $n$-th one, from the $r$-th on.
 # Below, two processes share eight samples. In the second epoch the order is the same: only
-# `set_epoch` changes it. The images are chapter 7's, and `batch_size` is the part of this process:
-# an update uses the same images however many processes there are.
+# `set_epoch` changes it. The images are chapter 7's, and the loader's `batch_size` is the part of
+# this process: an update uses the same images however many processes there are.
 
 # %%
 one = DistributedSampler(range(8), num_replicas=2, rank=0)
