@@ -62,7 +62,7 @@ def attention(q, k, v):
 q, k, v = torch.randn(3, 4, 8)  # T = 4 positions, D = 8
 y, weights = attention(q, k, v)
 print(weights)  # row t: how much position t takes from each position
-print(torch.allclose(y, F.scaled_dot_product_attention(q, k, v, is_causal=True)))  # torch's own
+print(torch.allclose(y, F.scaled_dot_product_attention(q, k, v, is_causal=True), atol=1e-6))
 a, b = torch.randn(2, 10_000, 256)
 print((a * b).sum(dim=1).std())  # products of D = 256 numbers: sqrt(256) = 16, hence the division
 
@@ -77,10 +77,10 @@ print((a * b).sum(dim=1).std())  # products of D = 256 numbers: sqrt(256) = 16, 
 # %%
 x = torch.randn(4, 8)
 other = x[[2, 0, 1, 3]]  # the first three in another order
-print(torch.allclose(attention(x, x, x)[0][3], attention(other, other, other)[0][3]))
+print(torch.allclose(attention(x, x, x)[0][3], attention(other, other, other)[0][3], atol=1e-6))
 wpe = torch.nn.Embedding(4, 8)  # a row for each of the positions 0 to 3
 x, other = x + wpe.weight, other + wpe.weight
-print(torch.allclose(attention(x, x, x)[0][3], attention(other, other, other)[0][3]))
+print(torch.allclose(attention(x, x, x)[0][3], attention(other, other, other)[0][3], atol=1e-6))
 
 # %% [markdown]
 # ## Rotary position embeddings
@@ -158,7 +158,7 @@ class CausalSelfAttention(torch.nn.Module):
         return self.norm(q), self.norm(k), v
 
     def forward(self, x, cache=None):
-        """(B, T, C) -> (B, T, C); and keys and values, which are the next call's cache."""
+        """(B, T, C) -> (B, T, C), and keys and values: the cache of a call with one more token."""
         q, k, v = self.heads(x)
         if cache is not None:  # the keys and values of earlier tokens, see below
             k = torch.cat([cache[0], k], dim=2)[:, :, -self.block_size :]
@@ -291,9 +291,11 @@ def update(model, optimizers, ids, config):
 
 device, checkpoint = args.device, args.output_dir / "12_small_llm.pt"
 saved = training.read_checkpoint(checkpoint, "config", "text") if args.resume else {}
-config = saved.get("config", SIZES[args.size])
+config = dict(saved.get("config", SIZES[args.size]))
 for name in ["iterations", "batch_size", "lr"]:
     config[name] = getattr(args, name) or config[name]
+if saved.get("done", 0) >= config["iterations"]:
+    raise cli.UserError(f"trained for {saved['done']} already: --iterations wants the total.")
 text = read_texts(args.text, 10 * config["block_size"] + 10, saved.get("text"))
 vocabulary = RNN.make_vocabulary(text)
 ids = RNN.encode(text, vocabulary).to(device)
@@ -339,9 +341,9 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 mean = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
                 mean.lerp_(parameter.grad, 0.1)  # momentum 0.9
-                update = orthogonalize(parameter.grad.lerp(mean, 0.9))  # Nesterov (chapter 10)
+                direction = orthogonalize(parameter.grad.lerp(mean, 0.9))  # Nesterov (chapter 10)
                 step = group["lr"] * 0.2 * math.sqrt(max(parameter.shape))  # as large as Adam's
-                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step * update)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step * direction)
 
 
 def make_optimizers(model, config):
@@ -410,10 +412,10 @@ def continue_prompt(args):
         raise cli.UserError(f"the training text has no {unknown[0]!r}: the model can't read it.")
     model = GPT(len(vocabulary), config)
     training.load_checkpoint(path, model)
-    ids = RNN.encode(args.prompt or vocabulary[0], vocabulary)[-config["block_size"] :]
-    model, ids = model.to(args.device), ids.to(args.device)
-    ids = RNN.generate(model, ids, args.length, args.temperature, args.top_k)
-    print(cli.printable(RNN.decode(ids, vocabulary)))
+    prompt = args.prompt or vocabulary[0]
+    ids = RNN.encode(prompt, vocabulary)[-config["block_size"] :].to(args.device)
+    longer = RNN.generate(model.to(args.device), ids, args.length, args.temperature, args.top_k)
+    print(cli.printable(prompt + RNN.decode(longer[len(ids) :], vocabulary)))
 
 
 sample = RNN.generate(model, train_ids[:1], args.length, args.temperature, args.top_k)
