@@ -238,9 +238,9 @@ class Block(torch.nn.Module):
 # %%
 SIZES = {
     "tiny": {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "dropout": 0.0,
-             "iterations": 260, "batch_size": 12, "lr": 0.008, "weight_decay": 0.1},
-    "small": {"n_layer": 4, "n_head": 4, "n_embd": 96, "block_size": 128, "dropout": 0.2,
-              "iterations": 1650, "batch_size": 12, "lr": 0.006, "weight_decay": 0.4},
+             "iterations": 200, "batch_size": 12, "lr": 0.008, "weight_decay": 0.1},
+    "small": {"n_layer": 4, "n_head": 4, "n_embd": 96, "block_size": 128, "dropout": 0.15,
+              "iterations": 1700, "batch_size": 12, "lr": 0.008, "weight_decay": 0.4},
 }  # fmt: skip
 
 

@@ -173,7 +173,7 @@ ROWS = {
 }
 
 
-def main(rounds: int = 12, iterations: int = 260) -> None:
+def main(rounds: int = 12, iterations: int = 200) -> None:
     """Print the table; `iterations` are the first row's."""
     chapter = chapters.load(ROOT / "12_small_llm.py")
     RNN, T = chapter.RNN, chapter.SIZES["tiny"]["block_size"]
