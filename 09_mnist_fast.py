@@ -19,7 +19,7 @@ from common import chapter, cli, plotting
 
 parser = cli.parser(__doc__, epochs=3, lr=0.2, batch_size=256, device="auto")
 parser.add_argument("--rungs", choices=["5"], help="5: only train, with the better recipe")
-args = chapter.begin(parser, only={"rungs": "to_98"})
+args = chapter.begin(parser, only={"rungs": "to_98"})  # with --rungs 5, only that
 
 import statistics
 import time
@@ -58,7 +58,7 @@ def throughput(batches, step, device):
     for inputs, labels in chain.from_iterable(repeat(batches)):  # epoch after epoch, without end
         step(inputs.to(device), labels.to(device))
         images += len(labels)
-        if time.perf_counter() - start > 0.1:
+        if time.perf_counter() - start > 0.1:  # a glance, without waiting
             speeds.append(images / (now(device) - start))
             images, start = 0, now(device)
         if len(speeds) == 6:
@@ -167,7 +167,7 @@ print("images per second:", speeds["whole batches"], speeds["no loader"])
 
 # %%
 def better_recipe(model, lr, updates):
-    """Label smoothing, momentum 0.9, and a one-cycle schedule up to `lr` over so many updates."""
+    """Label smoothing, momentum 0.9, and a one-cycle schedule up to `lr` over `updates` updates."""
     criterion = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     scheduler = OneCycleLR(optimizer, max_lr=lr, total_steps=updates, cycle_momentum=False)
@@ -215,7 +215,7 @@ print("images per second:", speeds["with bfloat16"])
 def captured(step, inputs, labels):
     """Capture step(inputs, labels) as a CUDA graph. Returns a function that replays it."""
     inputs, labels = inputs.clone(), labels.clone()  # the addresses that the graph reads
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # a second queue of operations: torch asks for one here
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for i in range(3):  # in their first calls, libraries do what can't be captured
@@ -247,8 +247,8 @@ else:
 # A graph keeps the addresses of tensors, but the numbers of Python as they were when it was
 # captured. The learning rate is one: the scheduler puts another number in its place, and the graph
 # trains with 0.008 for ever. If the rate is a tensor, the scheduler writes the next number to the
-# same address. Then SGD needs `fused=True`: without it, each step makes a Python number of the
-# tensor.
+# same address. SGD then needs `fused=True`: without it, each step turns the tensor into a Python
+# number.
 
 # %%
 for lr in [0.2, torch.tensor(0.2)]:
@@ -265,7 +265,7 @@ for lr in [0.2, torch.tensor(0.2)]:
 # You don't wait for images per second, but for a network that is good enough. `to_98` reads, trains
 # and tests, all without torchvision; `--rungs 5` does this and no more. The notes' time is an
 # estimate, ten epochs at the throughput above, and chapter 7 is still below 98 % then. The better
-# recipe was chosen by its test accuracy, which is a little too good therefore (chapter 5).
+# recipe was chosen by its test accuracy, which is therefore a little too high (chapter 5).
 
 
 # %%
@@ -301,8 +301,8 @@ print("ten epochs of the notes' loop, estimated:", 10 * 60_000 / speeds["notes' 
 # %% [markdown]
 # ## Results
 #
-# On the left the throughput of each step, one measured after the other on this computer; where they
-# take turns (docs/mnist_ladder.py), ratios are surer. On the right the better recipe's accuracy.
+# On the left the throughput of each step, one after the other (on the GPU, batches of 64); in
+# docs/mnist_ladder.py they take turns: surer ratios. On the right the better recipe's accuracy.
 
 # %% tags=["hide-input"]
 fig = plotting.figure(10, 3.6, args.show)

@@ -56,7 +56,7 @@ def decode(ids, vocabulary):
 
 
 BLOCK_SIZE = 128  # characters in a window of text, T in the shapes below
-text = read_texts(args.text, 10 * BLOCK_SIZE + 10)
+text = read_texts(args.text, 10 * BLOCK_SIZE + 10)  # at least 1,290 characters
 vocabulary = make_vocabulary(text)
 ids = encode(text, vocabulary)
 print(len(text), "characters, a vocabulary of", len(vocabulary))
@@ -73,7 +73,7 @@ print(ids[:12], repr(decode(ids[:12], vocabulary)))
 
 # %%
 def unseen_windows(train_text, val_text, block_size):
-    """Where the windows of val_text start, side by side, that don't stand in train_text: (S,)."""
+    """The starts of val_text's windows, side by side, that train_text doesn't contain: (S,)."""
     starts = range(0, len(val_text) - block_size, block_size)
     unseen = [i for i in starts if val_text[i : i + block_size + 1] not in train_text]
     if not unseen:
@@ -98,7 +98,7 @@ print((len(val_text) - 1) // BLOCK_SIZE, "windows,", len(unseen), "of them are n
 # %%
 def windows(ids, starts, block_size):
     """Token ids (N,), starts (B,) -> x and y, both (B, T): y is the next token for each of x."""
-    positions = starts[:, None] + torch.arange(block_size + 1)  # (B, T + 1)
+    positions = starts[:, None] + torch.arange(block_size + 1)  # (B, 1) + (T + 1,): (B, T + 1)
     cut = ids[positions.to(ids.device)]
     return cut[:, :-1], cut[:, 1:]
 
@@ -126,7 +126,7 @@ print(loss, math.log(len(vocabulary)), loss.exp())
 # A **bigram** model counts which character follows which. The probability of $b$ after $a$ is the
 # share of $b$ among all that follow $a$. A new pair would have the probability 0 and an infinite
 # loss, so one is added to each count (**add-one** or Laplace smoothing). The model sees a single
-# character. What a network gains over this baseline, it gains from those before.
+# character. What a network gains over this baseline comes from the characters before that one.
 
 
 # %%
@@ -166,8 +166,8 @@ print(F.one_hot(x, 5).float() @ embedding.weight)  # the same
 #
 # A **recurrent neural network** (RNN) reads token after token. What it has read, it keeps in a
 # vector, the **hidden state** $h_t = \tanh(W x_t + U h_{t-1} + b)$. Here $x_t$ is the embedding of
-# token $t$, and tanh a sigmoid from -1 to 1. The drawing shows the network **unrolled**. $W$, $U$
-# and $b$ are the same at each step, so it can read a text of any length.
+# token $t$, and tanh is a sigmoid that goes from -1 to 1. The drawing shows the network
+# **unrolled**. $W$, $U$ and $b$ are the same at each step, so it can read a text of any length.
 #
 #               logits     logits     logits
 #                 |          |          |
@@ -189,15 +189,15 @@ def rnn(x, h, W, U, b):
 cell = torch.nn.RNNCell(3, 2)  # 3 numbers in, a hidden state of 2; its bias comes in two parts
 x = embedding(torch.tensor([4, 0, 4]))
 print(rnn(x, torch.zeros(2), cell.weight_ih, cell.weight_hh, cell.bias_ih + cell.bias_hh))
-print(cell(x[2], cell(x[1], cell(x[0]))))  # the last row; the first is of the same token, 4
+print(cell(x[2], cell(x[1], cell(x[0]))))  # the last row: after 4, 0, 4; the first: after 4
 
 # %% [markdown]
 # ## Vanishing and exploding gradients
 #
 # `backward` goes through the unrolled network from the last step to the first: **backpropagation
 # through time**. Each step back multiplies the gradient by $U$ and by the slope of tanh, at most 1.
-# Let $U$ be a number $u$ and the slope 1: then 100 steps multiply by $u^{100}$. If $u < 1$, the
-# gradient **vanishes**: what lies far back teaches nothing. If $u > 1$, it may **explode**.
+# Let $U$ be a number $u$ and the slope 1: then 100 steps multiply by $u^{100}$. If $|u| < 1$, the
+# gradient **vanishes**: what lies far back teaches nothing. If $|u| > 1$, it may **explode**.
 
 # %%
 h = h_0 = torch.zeros(2, requires_grad=True)  # at 0 the slope of tanh is 1
@@ -212,8 +212,8 @@ print(h_0.grad)  # 0.9 ** 100 and 1.1 ** 100
 # **Long short-term memory** (LSTM) keeps a second vector, the **cell state**
 # $c_t = f \cdot c_{t-1} + i \cdot g$, and shows $h_t = o \cdot \tanh(c_t)$. Its **gates** $f$, $i$,
 # $o$ lie between 0 and 1: how much of the old stays, how much of the new content $g$ comes in, how
-# much is shown. All four come from $x_t$ and $h_{t-1}$. Along $c$ a step back multiplies by $f$
-# alone: 100 steps with 0.99 leave 0.37. Source: https://doi.org/10.1162/089976600300015015
+# much is shown. All four are made like an RNN's state, the gates by a sigmoid. Along $c$ a step
+# back multiplies by $f$: 100 steps with 0.99 leave 0.37. https://doi.org/10.1162/089976600300015015
 
 
 # %%
@@ -256,8 +256,8 @@ print(evaluate(model, val_ids, unseen, BLOCK_SIZE))  # untrained: about the unif
 # of a running average of its square (`betas`: over about 10 and 100 iterations), so all parameters
 # move about equally fast. **Gradient clipping** stops explosions: if all gradients, as one vector,
 # are longer than 1, they are scaled down to length 1. The learning rate falls to 0 in a straight
-# line. In training mode **dropout** sets a random fifth of the numbers before and after the LSTM to
-# 0: so the model can't rely on single ones, and overfits less.
+# line. Dropout (chapter 8) sets each number before and after the LSTM to 0 with probability 0.2: so
+# the model can't rely on single ones, and overfits less.
 
 # %%
 optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(0.9, 0.99))
@@ -305,7 +305,7 @@ def generate(model, ids, length, temperature=0.8, top_k=None):
             if top_k is not None:
                 lowest = logits.topk(min(top_k, len(logits))).values[-1]
                 logits[logits < lowest] = -math.inf
-            x = torch.multinomial(logits.softmax(dim=0), 1)[None]  # (1, 1)
+            x = torch.multinomial(logits.softmax(dim=0), 1)[None]  # draws an id: (1,) -> (1, 1)
             ids = torch.cat([ids, x[0]])
     return ids
 

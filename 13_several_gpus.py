@@ -52,10 +52,10 @@ print("rank", rank, "of", world_size)
 # %% [markdown]
 # ## The process group
 #
-# `init_process_group` waits until all processes are there, and connects them: on CPUs by gloo, on
-# NVIDIA's GPUs under Linux by nccl. Each process takes a GPU of its own; without CUDA all share the
-# CPU. An **all-reduce** adds up a tensor over the processes and gives all of them the sum. Every
-# process must call it: one that calls it alone waits for the others.
+# `init_process_group` waits until all processes are there, and connects them by a **backend**: gloo
+# for CPUs, nccl for NVIDIA's GPUs under Linux. Each process takes a GPU of its own; without CUDA
+# all share the CPU. An **all-reduce** adds up a tensor over the processes and gives all of them the
+# sum. Every process must call it: one that calls it alone waits for the others.
 
 
 # %%
@@ -75,12 +75,12 @@ backend = "nccl" if device.type == "cuda" and dist.is_nccl_available() else "glo
 if world_size > 1:
     dist.init_process_group(backend)  # torchrun has set where they meet
 else:
-    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # meets nobody
 
 number = torch.tensor(rank + 1.0, device=device)
 dist.all_reduce(number)
 if rank == 0:
-    print(number)  # of one process 1, of two 1 + 2 = 3
+    print(number)  # with one process 1, with two 1 + 2 = 3
 
 # %% [markdown]
 # ## The gradient of a half
@@ -166,15 +166,15 @@ whole = gradient(linear, criterion, images, labels)
 alone = gradient(linear, criterion, *mine)
 averaged = gradient(DistributedDataParallel(linear), criterion, *mine)
 if rank == 0:
-    print((alone - whole).abs().max())  # of one process 0, of two 0.2
+    print((alone - whole).abs().max())  # with one process 0, with two 0.2
     print((averaged - whole).abs().max())  # rounding errors
 
 # %% [markdown]
 # ## Batch normalization
 #
 # Chapter 10's network normalizes by the mean of its batch, and half a batch has another mean. So
-# the halves' mean gradient isn't that of the whole, as in eval mode it would be. But the network
-# learns as well by the means of 64 images as by those of 128. Where a process has only a few,
+# the mean of the halves' gradients isn't that of the whole (in eval mode it would be). The network
+# learns as well with the means of 64 images as with those of 128. Where a process has only a few,
 # `torch.nn.SyncBatchNorm` takes the means over all processes, on GPUs only.
 
 # %%
@@ -225,7 +225,7 @@ def any_pressed(pressed, device):
     return count.item() > 0
 
 
-pressed = []
+pressed = []  # signal.signal names the function that Ctrl-C is to call, and returns the usual one
 usual = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
 for epoch in range(epochs_done, epochs_done + args.epochs):
     sampler.set_epoch(epoch)
@@ -258,7 +258,7 @@ for epoch in range(epochs_done, epochs_done + args.epochs):
 #
 # All processes have the same parameters, so rank 0 alone saves them: two that write one file would
 # spoil it. Then the group ends, and all but rank 0 end, too. What follows uses `model`, not the
-# wrapper, whose batch normalization would wait for the others.
+# wrapper, which begins each forward pass by sending rank 0's running averages to the others.
 
 # %%
 if rank == 0:
@@ -278,7 +278,7 @@ if rank > 0:
 #     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-id 13 --rdzv-backend c10d \
 #         --rdzv-endpoint first-machine:29400 13_several_gpus.py
 #
-# The whole gradient is sent for each batch, so the network must be fast. And each GPU holds four
+# The whole gradient is sent for each batch, so the connection must be fast. And each GPU holds four
 # numbers of four bytes for each parameter: itself, its gradient, Adam's two means.
 # `torch.distributed.fsdp.fully_shard` cuts all that into **shards**, one for each GPU. A layer's
 # parameters are gathered for its forward and backward pass only. Sources:
@@ -287,7 +287,7 @@ if rank > 0:
 
 # %%
 parameters = sum(parameter.numel() for parameter in model.parameters())
-print(4 * parameters / 1e6, "MB for each batch")  # 1 gigabit per second is 125 MB
+print(4 * parameters / 1e6, "MB for each batch")  # 1 gigabit per second is 125 MB per second
 print(16 * 7, "GB for 7 billion parameters on each GPU, with DDP and Adam")
 print(16 * 7 / 8, "GB on each of eight GPUs, with fully_shard")
 

@@ -57,7 +57,7 @@ def open_page(page, path):
 @EDITIONS
 def test_every_page_is_whole(edition, page):
     """Formulas are set, images are there, nothing is raw, and a phone shows all of its width."""
-    assert len(pages(edition)) == 11 + 9
+    assert len(pages(edition)) == 13 + 9
     formulas = 0
     for path in pages(edition):
         open_page(page, path)

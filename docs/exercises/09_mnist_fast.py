@@ -36,7 +36,7 @@ print("median of the ratios:", statistics.median(ratios))
 share = speeds["notes' loop"] / speeds["no loader"]
 print("share of the network in the time:", share)
 for factor in (2, 10, 1000):
-    print(factor, "times as fast a network:", 1 / (1 - share + share / factor))
+    print("network", factor, "times as fast:", 1 / (1 - share + share / factor))
 
 # %% [markdown]
 # Without a loader the time per image, 1 / throughput, is that of the network; the rest of the
@@ -95,7 +95,7 @@ for dtype in (torch.float32, torch.bfloat16):
     update(fresh, plain, optimizer, inputs.to(device, dtype), labels.to(device))
     after = torch.cat([p.detach().flatten() for p in fresh.parameters()])
     changed = (after != before).float().mean()
-    print(dtype, "1 becomes", weight.item(), "and of the weights so many change:", changed.item())
+    print(dtype, "1 becomes", weight.item(), "share of weights changed:", changed.item())
 
 # %% [markdown]
 # A bfloat16 has 8 significant bits: after 1 comes $1 + 2^{-7} \approx 1.008$. The sum 1.001 is

@@ -17,7 +17,7 @@ class Unmasked(CausalSelfAttention):
         return self.c_proj(y.transpose(1, 2).flatten(2)), (k, v)
 
 
-one_layer = SIZES["tiny"] | {"n_layer": 1, "n_embd": 64, "n_head": 2, "batch_size": 12}
+one_layer = SIZES["tiny"] | {"n_layer": 1, "n_embd": 64, "n_head": 2}
 torch.manual_seed(args.seed)
 unmasked = GPT(len(vocabulary), one_layer)
 unmasked.blocks[0].attn = Unmasked(one_layer)
@@ -81,7 +81,7 @@ for V, size in [(len(vocabulary), config), (50_257, config), (50_257, gpt_2)]:
 T, half = config["block_size"], config["block_size"] // 2
 x, y = RNN.windows(val_ids, unseen, T)
 with torch.no_grad():
-    loss_at = F.cross_entropy(model(x)[0].mT, y, reduction="none").mean(dim=0)  # (T,)
+    loss_at = F.cross_entropy(model(x)[0].mT, y, reduction="none").mean(dim=0)  # .mT: (B, V, T)
 for first, end in [(0, 1), (1, 4), (4, 16), (16, half), (half, T), (0, half), (0, T)]:
     print(f"positions {first:2} to {end - 1:3}: {loss_at[first:end].mean():.2f}")
 print(f"bigram baseline: {RNN.bigram_loss(train_ids, x, y, len(vocabulary)):.2f}")

@@ -61,7 +61,7 @@ print("weighted:    ", line.weight.grad, line.bias.grad)
 
 # %%
 def images_per_second(model, criterion, images, labels, threads):
-    """Forward and backward pass, with so many threads."""
+    """Forward and backward pass, with `threads` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     gradient(model, criterion, images, labels)  # the first one takes longer
