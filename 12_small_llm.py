@@ -422,10 +422,10 @@ print(cli.printable(RNN.decode(sample, vocabulary)))
 # %% [markdown]
 # ## Results
 #
-# Chapter 11's LSTM is validated on the same windows, so the two can be compared. With two minutes
-# of training each, the means over three seeds are 1.16 for both: a draw. The GPT learns more from
-# each character, and the LSTM reads five times as many in that time. On the right, the attention
-# weights of the first block: each row is one of 32 positions.
+# Does it beat chapter 11's LSTM? After two minutes of training each, the means of three seeds are
+# 1.156 and 1.164, hardly more apart than two seeds. The GPT learns more from a character, and the
+# LSTM reads five times as many in that time. On the right, how much each of 32 characters (rows)
+# takes from each (columns), in the first block's heads.
 
 # %% tags=["hide-input"]
 block = model.blocks[0]

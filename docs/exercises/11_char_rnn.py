@@ -75,11 +75,11 @@ for layer in (torch.nn.RNN, torch.nn.LSTM):
     print(layer.__name__, evaluate(other, val_ids, unseen, BLOCK_SIZE))
 
 # %% [markdown]
-# Less than a tenth of a nat: at first what counts are the nearest characters, and a plain RNN
-# remembers those as well. The LSTM pulls away later. Trained like this chapter's model, for 2,000
-# iterations with a falling learning rate, the RNN has 1.35 and the LSTM 1.20. A `torch.nn.GRU`
-# (gated recurrent unit) has gates and no cell state. It is ahead of both after 150 iterations, and
-# has 1.21 after 2,000; on a CPU it took twice as long as the LSTM. (Seed 0, Python 3.11's text.)
+# About a tenth of a nat: at first what counts are the nearest characters, and a plain RNN remembers
+# those as well. The LSTM pulls away later. Trained like this chapter's model, for 2,000 iterations
+# with a falling learning rate, the RNN has 1.35 and the LSTM 1.20. A `torch.nn.GRU` (gated
+# recurrent unit) has gates and no cell state. It is ahead of both after 150 iterations, and has
+# 1.21 after 2,000; on a CPU it took twice as long as the LSTM. (Seed 0, Python 3.11's text.)
 #
 # </details>
 #

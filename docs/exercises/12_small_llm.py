@@ -64,11 +64,11 @@ for V, size in [(len(vocabulary), config), (50_257, config), (50_257, gpt_2)]:
     print(f"V = {V:,}: formula {count(V, size):,}, model {total:,}, vocabulary {share:.1%}")
 
 # %% [markdown]
-# `wte` and `head` have $V C$ weights each. In a block, attention has $3 C^2 + C^2$, the MLP $4 C^2
-# + 4 C^2$; the two norms have $C$ each, and the two convolutions $4 C$ each. The last norm has $C$.
-# Together that makes $2 V C + L (12 C^2 + 10 C) + C$. Neither the number of heads nor the context
-# length occurs in it. With GPT-2's sizes it is 162 million, almost half of it in `wte` and `head`.
-# GPT-2 itself uses a single matrix for both (**weight tying**), and has 124 million.
+# `wte` and `head` have $V C$ weights each. In a block, attention has $3 C^2 + C^2$, the MLP
+# $4 C^2 + 4 C^2$; the two norms have $C$ each, and the two convolutions $4 C$ each. The last norm
+# has $C$. Together that makes $2 V C + L (12 C^2 + 10 C) + C$. Neither the number of heads nor the
+# context length occurs in it. With GPT-2's sizes it is 162 million, almost half of it in `wte` and
+# `head`. GPT-2 itself uses a single matrix for both (**weight tying**), and has 124 million.
 #
 # </details>
 #
