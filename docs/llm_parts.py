@@ -155,7 +155,7 @@ def lstm(variant: Variant) -> list:
     """Chapter 11's model, its Adam and its batches of 16, with these windows."""
     variant.model = variant.chapter.RNN.CharLSTM(variant.model.wte.num_embeddings)
     variant.config["batch_size"] = 16
-    return [torch.optim.Adam(variant.model.parameters(), lr=0.005)]
+    return [torch.optim.Adam(variant.model.parameters(), lr=0.005, betas=(0.9, 0.99))]
 
 
 ROWS = {

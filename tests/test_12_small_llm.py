@@ -607,7 +607,7 @@ def test_resume_wants_the_same_text_in_the_same_order(run, fails, flags, tmp_pat
     a, b = (write(tmp_path / name, WORDS, seed=name) for name in "ab")
     assert run(NAME, *flags, "--iterations", 1, "--text", a, b).status == 0
     done = ["--resume", "--iterations", 1, "--text", a, b]
-    assert "trained for 1 already: --iterations wants the total" in fails(NAME, [*flags, *done])
+    assert "trained for 1 already: --iterations is the total" in fails(NAME, [*flags, *done])
     for texts in ([b, a], [a]):
         message = fails(NAME, [*flags, "--resume", "--text", *texts])
         assert "Give the same files to --text, in the same order" in message
