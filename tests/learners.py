@@ -420,8 +420,8 @@ MISTAKES = {
         "Muon.step", "",
     ),
     "Muon for the embedding as well": (
-        "12", "for layer in model.blocks.modules() if isinstance(layer, torch.nn.Linear)]",
-        "for layer in model.modules() if isinstance(layer, torch.nn.Linear | torch.nn.Embedding)]",
+        "12", "for m in model.blocks.modules() if isinstance(m, torch.nn.Linear)]",
+        "for m in model.modules() if isinstance(m, torch.nn.Linear | torch.nn.Embedding)]",
         "make_optimizers", "",
     ),
     # Chapter 13

@@ -118,7 +118,7 @@ def test_the_language_switch_leads_to_the_same_page_and_back(page):
     [
         (BOOK, "momentum", "07_mnist_mlp"),
         (BOOK / "zh_CN", "梯度", "02_autograd_linear"),
-        (BOOK / "zh_CN", "验证集", "12_small_llm"),
+        (BOOK / "zh_CN", "验证集", "11_char_rnn"),
         (BOOK / "zh_CN", "softmax", "07_mnist_mlp"),
     ],
 )
