@@ -459,14 +459,15 @@ def test_two_processes_take_the_mean_of_their_gradients(few_by_torchrun, ran, tm
     model = CNN().to(memory_format=torch.channels_last)
     optimizer = recipe(model)
     training.save_checkpoint(tmp_path / f"{NAME}.pt", 0, model, optimizer)
-    flags = ["--resume", "--epochs", 1, "--batch-size", 500]  # two updates: rounding errors grow
+    start = parameters(model)
+    flags = ["--resume", "--epochs", 1, "--batch-size", 250]  # four updates: rounding errors grow
     done = subprocess.run(**few_by_torchrun(*flags), capture_output=True)
     assert done.returncode == 0, done.stderr
     found = CNN()
     found.load_state_dict(torch.load(tmp_path / "rank0.pt")["model"])
-    how = {"epochs": 1, "processes": 2, "batch_size": 500}
+    how = {"epochs": 1, "processes": 2, "batch_size": 250}
     expected = learned_in_turn(ran.names.train_set, model, optimizer, **how)
-    torch.testing.assert_close(parameters(found), expected, rtol=1e-3, atol=1e-4)
+    assert (parameters(found) - expected).norm() < 0.02 * (expected - start).norm()
 
 
 @pytest.mark.slow
@@ -510,16 +511,11 @@ def test_a_wrong_flag_ends_all(few_by_torchrun):
 
 
 @pytest.mark.slow
-def test_one_and_two_processes_reach_the_same_accuracy(
-    run_chapter, chapters_folder, chapter, last_lines, tmp_path
-):
-    """As a reader runs them, on all images."""
-    one = run_chapter(NAME, "--device", "cpu", "--output-dir", tmp_path / "1", cwd=tmp_path)
-    assert (one.returncode, one.stderr) == (0, "")
-    last_lines(chapter, one.stdout)
+def test_two_processes_reach_99_percent(chapters_folder, chapter, last_lines, tmp_path):
+    """As a reader runs them, on all images; the book has what one process reaches."""
+    flags = ["--device", "cpu", "--output-dir", tmp_path / "outputs"]
     script = chapters_folder / f"{NAME}.py"
-    flags = ["--device", "cpu", "--output-dir", tmp_path / "2"]
-    two = subprocess.run(**by_torchrun(tmp_path, script, *flags), capture_output=True)
-    assert two.returncode == 0, two.stderr
-    accuracies = [float(done.stdout.split("Accuracy: ")[1]) for done in (one, two)]
-    assert min(accuracies) > 0.99 and abs(accuracies[0] - accuracies[1]) < 0.002
+    done = subprocess.run(**by_torchrun(tmp_path, script, *flags), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    last_lines(chapter, done.stdout)
+    assert float(done.stdout.split("Accuracy: ")[1]) > 0.99
