@@ -82,13 +82,13 @@ print(f"1 process, 2 threads: {two_threads:,.0f} images/s")
 print(f"2 processes, 1 thread: up to {2 * one_thread:,.0f} images/s")
 
 # %% [markdown]
-# Where the book was written, on two cores that other programs used as well, six pairs of runs of
-# the whole chapter were timed (with `OMP_WAIT_POLICY=PASSIVE`: a waiting thread leaves its core to
-# others). Two processes were 1.4 to 2.1 times as fast as one with two threads; the first pair had
-# 5,137 and 3,125 images per second. Threads share each step of the calculation, wait for one
-# another at its end, and some steps aren't shared at all. Two processes wait once per batch, for
-# the gradient. torchrun gives each of several processes one thread, unless `OMP_NUM_THREADS` says
-# otherwise.
+# Where the book was written, three pairs of runs of the whole chapter gave 5,066 and 5,641, 5,429
+# and 5,988, 5,476 and 5,890 images per second: two processes are about a tenth faster. When other
+# programs used the two cores as well, it was 1.4 to 2.1 times (with `OMP_WAIT_POLICY=PASSIVE`: a
+# waiting thread leaves its core to others). Threads share each step of the calculation, wait for
+# one another at its end, and some steps aren't shared at all. Two processes wait once per batch,
+# for the gradient. torchrun gives each of several processes one thread, unless `OMP_NUM_THREADS`
+# says otherwise.
 #
 # </details>
 #
