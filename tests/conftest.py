@@ -18,6 +18,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from examiner import Examiner
+from PIL import Image
 
 from common import chapter as chapter_module
 from common.chapter import load
@@ -196,6 +197,13 @@ def last_lines():
     return check
 
 
+def assert_drawn(path: Path) -> None:
+    """The figure is wide enough to be read in the book, and not blank."""
+    with Image.open(path) as image:
+        assert image.width >= 1200
+        assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
+
+
 def keep_few_images(patch: pytest.MonkeyPatch) -> None:
     """Let MNIST have 1,000 training and 500 test images: a run in this process takes a second."""
 
@@ -203,19 +211,17 @@ def keep_few_images(patch: pytest.MonkeyPatch) -> None:
 
     from common import data
 
-    init = torchvision.datasets.MNIST.__init__
+    init, read_mnist = torchvision.datasets.MNIST.__init__, data.read_mnist
+
+    def first(train, *tensors):
+        return tuple(tensor[: 1000 if train else 500].clone() for tensor in tensors)
 
     def few(self, root, train=True, **how):
         init(self, root, train=train, **how)
-        n = 1000 if train else 500
-        self.data, self.targets = self.data[:n].clone(), self.targets[:n].clone()
-
-    read_mnist = data.read_mnist
+        self.data, self.targets = first(train, self.data, self.targets)
 
     def read_few(root, train):
-        images, labels = read_mnist(root, train)
-        n = 1000 if train else 500
-        return images[:n].clone(), labels[:n].clone()
+        return first(train, *read_mnist(root, train))
 
     patch.setattr(torchvision.datasets.MNIST, "__init__", few)
     patch.setattr(data, "read_mnist", read_few)
@@ -226,6 +232,15 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     perf_counter = time.perf_counter
     keep_few_images(patch)
     patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For tests of models, texts and tables that are too small for a second core to help."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
 
 
 @pytest.fixture

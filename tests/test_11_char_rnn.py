@@ -8,25 +8,17 @@ from pydoc_data.topics import topics
 
 import pytest
 import torch
-from conftest import needs_cuda, parameters
-from PIL import Image
+from conftest import assert_drawn, needs_cuda, parameters
 from torch.nn import functional as F
 
 from common.cli import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAME = "11_char_rnn"
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n"
 WORDS = "the cat sat on the mat. a rat ran."
 CPU = ["--device", "cpu"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """The texts here are too short for a second core to help."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(usual)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +46,7 @@ def few(tmp_path, quick_figures):
 
 def test_it_runs_as_its_docstring_says(ran, outputs, last_lines, chapter):
     last_lines(chapter, ran.out)
-    with Image.open(outputs / f"{NAME}.png") as image:
-        assert image.width >= 1200
-        assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
+    assert_drawn(outputs / f"{NAME}.png")
 
 
 def test_random_letters_cannot_be_predicted(ran):
