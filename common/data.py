@@ -180,7 +180,7 @@ def read_texts(paths: list[Path], at_least: int, known: str | None = None) -> st
             f"the text has {len(text):,} characters, too few: at least {at_least:,} are needed. "
             "Give a longer text, or more of them, to --text."
         )
-    if known not in (None, fingerprint(text)):
+    if known is not None and known != fingerprint(text):
         raise UserError(
             "the checkpoint was trained on another text. Give the same files to --text, in the "
             "same order, or train anew, without --resume."

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common import chapter as chapters  # noqa: E402
+from common import cli  # noqa: E402
 from common.data import mnist_root, read_mnist  # noqa: E402
 from common.device import pick_device  # noqa: E402
 
@@ -64,7 +65,7 @@ def make_rows(chapter, device: torch.device) -> dict[str, tuple]:
         print(f"torch.compile took {time.perf_counter() - start:.0f} s")
         rows["batches of 64, torch.compile"] = whole, compiled
     except Exception as error:  # without a C++ compiler, for one
-        print(f"torch.compile does not work here: {str(error).splitlines()[0]}")
+        print(f"torch.compile does not work here: {cli.summary(error)}")
     if device.type == "cuda":
         on_gpu = [(inputs.to(device), labels.to(device)) for inputs, labels in ready[:-1]]
         rows["data on the GPU"] = on_gpu, step
