@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.language import _
+
 ROOT = Path(__file__).resolve().parent.parent
 DIABETES = ROOT / "data" / "diabetes.csv"
 
@@ -25,8 +27,8 @@ DIABETES = ROOT / "data" / "diabetes.csv"
 class UserError(Exception):
     """Something a person can put right: what is wrong, what was expected, what to do."""
 
-    def __init__(self, message: str, status: int = 2):
-        super().__init__(message)
+    def __init__(self, message: str, status: int = 2, **fields: object):
+        super().__init__(_(message).format(**fields) if fields else _(message))
         self.status = status
 
 

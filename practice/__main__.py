@@ -1,38 +1,44 @@
 """Practice: write a chapter yourself, and be told at once whether it works.
 
-python practice.py                              what is written, what passes
-python practice.py start 03                     practice/03_nn_linear.py, its functions empty
-python practice.py check 03                     run the chapter's tests on your file
-python practice.py check 03 --watch             again at every save, until all passes
-python practice.py hint 03 LinearModel.forward  the idea; asked again, more; then the lines
+python -m practice                     how far you are
+python -m practice start 3             my/03_nn_linear.py, to be written: all that one types
+python -m practice start 3 --functions only the functions are to be written
+python -m practice start 3 --blank     title and headings only; any program for the task will do
+python -m practice check 3             what is right, and what is wrong first
+python -m practice check 3 --watch     again at every save, until all is right
+python -m practice hint 3 criterion    the idea; asked again, more; then the lines
 """
 
 import argparse
-import ast
 import contextlib
 import json
-import multiprocessing
-import os
 import re
-import signal
 import sys
-import tempfile
 import textwrap
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from common import cli
 from common.cli import ROOT, UserError
+from common.language import _
+from practice import pages
+from practice.checks import verdict
+from practice.pages import find_chapter, find_functions, lines_of, read_source, readers_file
 
-PRACTICE = ROOT / "practice"
-HINTS = ROOT / "hints.md"
+HINTS = Path(__file__).parent / "hints.md"
 TIME_LIMIT = 60  # seconds for a whole check
+JUDGED = [
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "06",
+    "07",
+    "10",
+]  # the chapters that a blank file can be of
 
-# What every check imports: with --watch once, in a process that forks for each check.
-IMPORTED = ["pytest", "torch", "torch._dynamo", "torchvision", "matplotlib.pyplot", "PIL.Image"]
-
-# practice/common.py: lets the scripts there import the project's common/ and earlier chapters.
+# my/common.py: lets the scripts there import the project's common/ and earlier chapters.
 COMMON = '''"""Finds the project's common/ and its chapters for the scripts in this folder."""
 
 import sys
@@ -44,413 +50,315 @@ sys.path.insert(0, str(root))
 '''
 
 
-# A chapter and its functions
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function to write: its body is lines `first` to `last` of the file, counted from 1."""
-
-    name: str  # with its class: LinearModel.forward
-    first: int
-    last: int
-
-    def lines(self, source: str) -> list[str]:
-        """The body's lines in the source that it was found in."""
-        return source.splitlines()[self.first - 1 : self.last]
-
-    def is_written(self, source: str) -> bool:
-        """Whether it is more than the NotImplementedError that start has left."""
-        return not any("raise NotImplementedError" in line for line in self.lines(source))
-
-
-def find_functions(source: str) -> list[Function]:
-    """Each function and method, in the file's order; its docstring is no part of its body."""
-    lines = source.splitlines()
-
-    def walk(nodes, prefix=""):
-        for node in nodes:
-            if isinstance(node, ast.ClassDef):
-                yield from walk(node.body, f"{prefix}{node.name}.")
-            elif isinstance(node, ast.FunctionDef):
-                kept = node.body[0].lineno - 1  # the last line to keep: signature or docstring
-                if ast.get_docstring(node) is not None:
-                    kept = node.body[0].end_lineno
-                while not lines[kept - 1].strip() or lines[kept - 1].lstrip().startswith("#"):
-                    kept -= 1  # comments between them and the code are part of the solution
-                yield Function(prefix + node.name, kept + 1, node.end_lineno)
-
-    return list(walk(ast.parse(source).body))
-
-
-def with_bodies(source: str, bodies: dict[str, str]) -> str:
-    """The source with other bodies for these functions, which needn't be indented."""
-    lines = source.splitlines()
-    for function in reversed(find_functions(source)):
-        if function.name in bodies:
-            first_code = next(line for line in lines[function.first - 1 :] if line.strip())
-            indent = first_code[: len(first_code) - len(first_code.lstrip())]
-            body = textwrap.indent(bodies[function.name].rstrip(), indent)
-            lines[function.first - 1 : function.last] = [body]
-    return "\n".join(lines) + "\n"
-
-
-def emptied(source: str, names: set[str] | None = None) -> str:
-    """The source with these functions emptied (or all): each raises, saying its name."""
-    if names is None:
-        names = {function.name for function in find_functions(source)}
-    empty = {name: f'raise NotImplementedError("write {name}")' for name in names}
-    return with_bodies(source, empty)
-
-
-def find_chapter(name: str) -> Path:
-    """The chapter that "3", "03", "03_nn_linear" or its file name means. Raises UserError."""
-    chapters = {path.stem: path for path in sorted(ROOT.glob("[0-9][0-9]_*.py"))}
-    wanted = Path(name).name.removesuffix(".py")
-    number = f"{wanted:0>2}_"
-    for stem, path in chapters.items():
-        if wanted == stem or stem.startswith(number):
-            return path
-    raise UserError(f"there is no chapter {name!r}. Choose one of: {', '.join(chapters)}.")
-
-
-def readers_file(chapter: Path) -> Path:
-    """Where the reader's version of the chapter is."""
-    return PRACTICE / chapter.name
-
-
-def read_practice(chapter: Path) -> str:
-    """The reader's version. Raises UserError if it isn't there, or isn't Python."""
-    path = readers_file(chapter)
-    try:
-        source = path.read_text(encoding="utf-8-sig")
-    except OSError:
-        number = chapter.name[:2]
-        raise UserError(
-            f"{cli.display_path(path)} is not there yet: python practice.py start {number}"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{cli.display_path(path)} is not in UTF-8, as Python expects. Save it in UTF-8."
-        ) from None
-    try:
-        compile(source, str(path), "exec")
-    except SyntaxError as error:
-        line = (error.text or "").rstrip()
-        raise UserError(
-            f"{cli.display_path(path)}, line {error.lineno}: {error.msg}: {line.strip()}"
-        ) from None
-    return source
-
-
 # Start
 
 
-def start(chapter: Path, force: bool) -> None:
-    """Write the chapter with its functions emptied into practice/; never over the reader's work.
+def start(chapter: Path, grade: str, force: bool) -> None:
+    """Write what the reader begins with into my/; never over work of theirs.
 
     With `force` the reader's file is kept beside the new one, as .bak, .bak2, …
     """
-    exercise = emptied(chapter.read_text(encoding="utf-8"))
+    source, number = chapter.read_text(encoding="utf-8"), int(chapter.name[:2])
+    if grade == "blank" and chapter.name[:2] not in JUDGED:
+        raise UserError(
+            "a blank file can be started for chapters 1 to 7 and 10. Start the page: "
+            "python -m practice start {number}",
+            number=number,
+        )
+    begun = {
+        "functions": lambda: pages.emptied(pages.translated(source, chapter.stem)),
+        "page": lambda: pages.gapped(pages.translated(source, chapter.stem)),
+        "blank": lambda: pages.blank(source, chapter.stem),
+    }
     path = readers_file(chapter)
     shown = cli.display_path(path)
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != exercise:
+    old = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if old.strip() and old not in [make() for make in begun.values()]:
         if not force:
             raise UserError(
-                f"{shown} holds work of yours, and stays as it is. "
-                "To begin again: --force (your file is kept as a backup)."
+                "{path} holds work of yours, and stays as it is. "
+                "To begin again: --force (your file is kept as a backup).",
+                path=shown,
             )
         backup = path.with_suffix(".bak")
-        for number in range(2, 1000):
+        for count in range(2, 1000):
             if not backup.exists():
                 break
-            backup = path.with_suffix(f".bak{number}")
+            backup = path.with_suffix(f".bak{count}")
         path.rename(backup)
-        print(f"Your file is now {cli.display_path(backup)}.")
-    cli.output_folder(PRACTICE, "Copy the project to a folder of your own.")
-    (PRACTICE / "common.py").write_text(COMMON, encoding="utf-8")
-    path.write_text(exercise, encoding="utf-8")
-    number = chapter.name[:2]
-    hints_asked(number).unlink(missing_ok=True)
-    count = len(find_functions(exercise))
-    print(f"{shown}: {count} functions to write. Open it, write the first, then:")
-    print(f"   python practice.py check {number}")
-    print(f"and where you are stuck: python practice.py hint {number} NAME")
+        print(_("Your file is now {path}.").format(path=cli.display_path(backup)))
+    cli.output_folder(pages.MY, _("Copy the project to a folder of your own."))
+    (pages.MY / "common.py").write_text(COMMON, encoding="utf-8")
+    path.write_text(begun[grade](), encoding="utf-8")
+    hints_asked(chapter).unlink(missing_ok=True)
+    functions, gaps = len(find_functions(source)), len(pages.find_gaps(source))
+    said = {
+        "functions": _("{path}: {functions} functions to write. Open it, write the first, then:"),
+        "page": _(
+            "{path}: {gaps} gaps (# write: …) and {functions} functions to write. "
+            "Open it, write the first, then:"
+        ),
+        "blank": _("{path}: a title and headings. Write a program for the task, then:"),
+    }
+    print(said[grade].format(path=shown, functions=functions, gaps=gaps))
+    print(f"   python -m practice check {number}")
+    print(_("and where you are stuck:"), f"python -m practice hint {number} NAME")
 
 
 # Check
 
 
-def examine(
-    chapter: Path,
-    limit: float,
-    first_only: bool,
-    warm: bool = False,
-    folder: Path | None = None,
-) -> tuple[dict, str]:
-    """Run the chapter's tests on the reader's file: the examiner's report and pytest's output.
-
-    The report is a dict: see tests/examiner.py. After `limit` seconds the run is ended. With `warm`
-    the first call takes a little longer and the next ones are faster, where processes can fork.
-    The file is in `folder`, which is practice/ unless a test says otherwise.
-    """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        report, said = Path(temporary) / "report.json", Path(temporary) / "said.txt"
-        # Without a cache in the project, and without time spent on collecting garbage at the end.
-        command = ["-q", "--color=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
-        command += [f"--examine={report}", f"--examine-limit={limit}"]
-        command += [f"--chapters={folder or PRACTICE}"]
-        command += [f"--basetemp={Path(temporary) / 'tests'}"]
-        command += ["-x"] if first_only else []
-        command += [str(ROOT / "tests" / f"test_{chapter.stem}.py")]
-        process = context(warm).Process(target=run_pytest, args=(command, said))
-        process.start()
-        try:
-            process.join()
-        finally:
-            end_with_all_it_started(process)
-        output = said.read_text(encoding="utf-8") if said.exists() else ""
-        content = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-        if content.get("problem") is None and process.exitcode != 0:
-            raise RuntimeError(f"pytest ended without a verdict:\n{output}")
-        return content, output
-
-
-def context(warm: bool) -> multiprocessing.context.BaseContext:
-    """How to start a process: anew, or forked from one that has imported all and done nothing.
-
-    A fork is safe only as long as its parent has computed nothing: torch's threads don't survive
-    it. On macOS, the system's own libraries may have threads even then.
-    """
-    if not warm or not sys.platform.startswith("linux"):
-        return multiprocessing.get_context("spawn")
-    forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload(IMPORTED)
-    return forking
-
-
-def run_pytest(command: list[str], said: Path) -> None:
-    """pytest in this process, which was started for it; what it says goes to a file."""
-    if hasattr(os, "setsid"):
-        os.setsid()  # a group of its own, to be ended with all that it has started
-    sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115, for good
-    with said.open("w", encoding="utf-8", errors="replace") as file:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(file.fileno(), stream.fileno())
-            stream.reconfigure(encoding="utf-8", errors="replace")
-        os.chdir(ROOT)
-        multiprocessing.set_start_method(None, force=True)  # a loader's workers start as usual
-        import pytest
-
-        raise SystemExit(pytest.main(command))
-
-
-def end_with_all_it_started(process: multiprocessing.Process) -> None:
-    """End a process and, where the system has process groups, the endless loops it has left."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()
-
-
-def check(
-    chapter: Path, limit: float, verbose: bool = False, show: bool = False, warm: bool = False
-) -> bool:
+def check(chapter: Path, limit: float, verbose: bool, show: bool, warm: bool = False) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
-    source = read_practice(chapter)
-    functions = find_functions(source)
-    missing = [function.name for function in functions if not function.is_written(source)]
-    if len(missing) == len(functions):
-        print(f"Nothing is written yet. Begin with {missing[0]}.")
-        return False
-    report, output = examine(chapter, limit, first_only=True, warm=warm)
+    answer = verdict(chapter, limit, warm)
     if verbose:
-        print(output)
-    problem = report["problem"]
+        print(answer["said"])
+    if answer.get("breakpoints"):
+        shown = cli.display_path(readers_file(chapter))
+        print(
+            _("A check passes breakpoint() over. To stop there: python {path}").format(path=shown)
+        )
+    problem = answer["problem"]
     if problem is None:
-        congratulate(chapter, source, show)
+        congratulate(chapter, show)
         return True
-    print(explain(problem, missing))
-    number = chapter.name[:2]
-    if problem["function"]:
-        print(f"\nStuck? python practice.py hint {number} {problem['function']}")
+    print(explain(problem))
+    name = problem.get("function") or problem.get("name") or problem.get("section")
+    if name:
+        print(f"\n{_('Stuck?')} python -m practice hint {int(chapter.name[:2])} {name}")
     return False
 
 
-def explain(problem: dict, missing: list[str]) -> str:
-    """A problem of the examiner's report in the reader's terms."""
-    name = problem["function"] or "The chapter"
-    if problem["kind"] == "missing":
-        return f"{name} is not written yet ({len(missing)} to go)."
-    if problem["kind"] == "endless":
-        return explain_time(problem)
-    text = [f"{name} is not right yet."]
-    for key in ["input", "got", "expected"]:
-        if problem.get(key):
-            text.append(f"   {key + ':':10}" + problem[key].replace("\n", "\n" + 13 * " "))
-    if problem.get("word"):
-        text.append(f"   {problem['word'][0].upper()}{problem['word'][1:]}")
+def explain(problem: dict) -> str:
+    """A problem in the reader's terms: where, what came, what was expected, and a word on it."""
+    if "endless" in problem:
+        return _(
+            "Still running after {limit:.0f} s{where}.\n   Is there an endless loop?\n"
+            "   On a slow or busy computer, give it more time: --time-limit {more:.0f}"
+        ).format(limit=problem["limit"], where=problem["endless"], more=2 * problem["limit"])
+    text = []
+    if problem.get("heading"):
+        text.append(f"{problem['section']}. {problem['heading']}")
+    if problem.get("missing"):
+        name = problem["function"] if problem.get("function") else problem["missing"]
+        text.append(_("Not written yet: {name}").format(name=name))
+        return "\n".join(text)
+    name = problem.get("function") or problem.get("name")
+    text.append(_("{name} is not right yet.").format(name=name) if name else _("Not right yet."))
+    width = max(len(_(label)) for label in ["input", "got", "expected"]) + 2
+    for label in ["input", "got", "expected"]:
+        if problem.get(label):
+            value = problem[label].replace("\n", "\n" + (3 + width) * " ")
+            text.append(f"   {_(label) + ':':{width}}{value}")
     if problem.get("error"):
         text.append(textwrap.indent(problem["error"], "   "))
+    if problem.get("word"):
+        text.append(f"   {problem['word'][0].upper()}{problem['word'][1:]}")
     if problem.get("test"):
-        text.append(f"   (found by: {problem['test']})")
+        text.append(f"   ({_('found by')}: {problem['test']})")
+    if (problem.get("printed") or "").strip():
+        last = lines_of(problem["printed"].rstrip())[-10:]
+        text.append(_("Your code printed:") + textwrap.indent("\n" + "\n".join(last), "   "))
     return "\n".join(text)
 
 
-def explain_time(problem: dict) -> str:
-    """What was running at the time limit, and for how long: not every slow one is endless."""
-    limit, seconds, function = problem["limit"], problem["seconds"], problem["function"]
-    where = f"in {function}" if function else "between two of your functions"
-    text = f"Still running after {limit:.0f} s, {where}"
-    if seconds > limit / 2:
-        text += f", which began {seconds:.0f} s before.\n   Is there an endless loop?"
-    else:
-        text += "."
-    return f"{text}\n   On a slow or busy computer, give it more time: --time-limit {2 * limit:.0f}"
-
-
-def congratulate(chapter: Path, source: str, show: bool) -> None:
-    """All passes: the figure that the reader's code drew in the test's run, and both lengths."""
-    print(f"All of {cli.display_path(readers_file(chapter))} works.")
-    figure = PRACTICE / "outputs" / f"{chapter.stem}.png"
-    print(f"Your code drew {cli.display_path(figure)}.")
-    theirs = chapter.read_text(encoding="utf-8")
-    yours = sum(len(function.lines(source)) for function in find_functions(source))
-    chapters = sum(len(function.lines(theirs)) for function in find_functions(theirs))
-    print(f"Lines in the functions: yours {yours}, the chapter's {chapters}.")
-    if show:
+def congratulate(chapter: Path, show: bool) -> None:
+    """All is right: where the figure is, and both lengths."""
+    path = readers_file(chapter)
+    print(_("All of {path} works.").format(path=cli.display_path(path)))
+    figure = path.parent / "outputs" / f"{chapter.stem}.png"
+    if figure.exists():
+        print(_("Your code drew {path}.").format(path=cli.display_path(figure)))
+    yours, ours = (_code_lines(one.read_text(encoding="utf-8-sig")) for one in (path, chapter))
+    print(_("Lines of code: yours {yours}, the chapter's {ours}.").format(yours=yours, ours=ours))
+    if show and figure.exists():
         from PIL import Image
 
         Image.open(figure).show()
 
 
+def _code_lines(source: str) -> int:
+    """Lines that are neither empty nor comments."""
+    return sum(bool(line.strip()) and line.strip()[0] != "#" for line in lines_of(source))
+
+
 def watch(chapter: Path, *options) -> None:
-    """Check, and check again whenever the file is saved, until all passes."""
-    path = readers_file(chapter)
+    """Check, and check again whenever the file is saved, until all is right."""
+    path, checked, said_missing = readers_file(chapter), None, False
     while True:
-        saved = path.stat().st_mtime_ns if path.exists() else None
-        print(f"--- {time.strftime('%H:%M:%S')} ---")
-        try:
-            if check(chapter, *options, warm=True):
-                return
-        except UserError as error:
-            print(error)
-        print("Waiting for the next save; Ctrl-C ends.", flush=True)
-        while path.exists() and path.stat().st_mtime_ns == saved:
-            time.sleep(0.1)
+        with contextlib.suppress(OSError):
+            saved = path.stat()
+            if saved.st_size and saved.st_mtime_ns != checked:  # an editor may have emptied it
+                checked, said_missing = saved.st_mtime_ns, False
+                print(f"--- {time.strftime('%H:%M:%S')} ---")
+                try:
+                    if check(chapter, *options, warm=True):
+                        return
+                except UserError as error:
+                    print(error)
+                print(_("Waiting for the next save; Ctrl-C ends."), flush=True)
+        if not said_missing and not path.exists():
+            said_missing = True
+            shown = cli.display_path(path)
+            print(_("{path} is not there. Waiting for it; Ctrl-C ends.").format(path=shown))
+        time.sleep(0.1)
 
 
 # Hint, and the list
 
 
 def hint(chapter: Path, name: str, whole: bool = False) -> None:
-    """Print the next grade of the hint: the idea, then the functions to use, then the lines."""
+    """Print the next grade of the hint: the idea, then the functions to use, then the lines.
+
+    `name` is a function's, a name that a gap is to make, or a section's number.
+    """
+    key, grades = hints_for(chapter, name)
+    if whole:
+        print("\n\n".join(grades))
+        return
+    grade = count_hint(chapter, key)
+    print(grades[min(grade, len(grades) - 1)])
+    if grade < len(grades) - 1:
+        print(
+            "\n" + _("(Ask again for more, and at last for the chapter's lines; --all shows all.)")
+        )
+
+
+def hints_for(chapter: Path, name: str) -> tuple[str, list[str]]:
+    """The full name of what is asked for, and its hints, from the idea to the chapter's lines."""
     source = chapter.read_text(encoding="utf-8")
     functions = {function.name: function for function in find_functions(source)}
     meant = [one for one in functions if one.endswith(f".{name}")]
     if name not in functions and len(meant) == 1:  # forward, if there is one only
         name = meant[0]
-    if name not in functions:
-        raise UserError(f"{chapter.name} has no function {name!r}. It has: {', '.join(functions)}.")
-    key = f"{chapter.name[:2]} {name}"
-    grades = [*read_hints()[key], textwrap.dedent("\n".join(functions[name].lines(source)))]
-    if whole:
-        print("\n\n".join(grades))
-        return
-    grade = count_hint(key)
-    print(grades[min(grade, 2)])
-    if grade < 2:
-        more = ("the functions to use", "the chapter's lines")[grade]
-        print(f"\n(Ask again for {more}; --all shows all.)")
+    if name in functions:
+        lines = textwrap.dedent("\n".join(functions[name].lines(source)))
+        return name, [*map(_, read_hints()[f"{chapter.name[:2]} {name}"]), lines]
+    gaps = pages.find_gaps(source)
+    sections = {gap: _section(source, gap) for gap in gaps}
+    asked = [gap for gap in gaps if name in (*gap.names, *(one[:-3] for one in gap.names))]
+    asked = asked or [gap for gap in gaps if str(sections[gap]) == name]
+    if not asked:
+        known = [*functions, *dict.fromkeys(one for gap in gaps for one in gap.names)]
+        raise UserError(
+            "{chapter} has nothing to write that is called {name!r}. It has: {names}.",
+            chapter=chapter.name, name=name, names=", ".join(known),
+        )  # fmt: skip
+    code = [textwrap.dedent("\n".join(lines_of(source)[one.first - 1 : one.last])) for one in asked]
+    used = pages.called("\n".join(code))
+    idea = _("It uses: {names}. The text of the section says what for.").format(
+        names=", ".join(used)
+    )
+    return name, [idea, "\n\n".join(code)]
+
+
+def _section(source: str, gap: pages.Gap) -> int:
+    return max(cell.section for cell in pages.find_cells(source) if cell.first <= gap.first)
 
 
 def read_hints() -> dict[str, list[str]]:
     """For "07 softmax" the idea, and the functions to use: a section's paragraphs in hints.md."""
-    _, *sections = re.split(r"^## (.*)\n", HINTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    __, *sections = re.split(r"^## (.*)\n", HINTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
     texts = [section.strip().split("\n\n") for section in sections[1::2]]
     return dict(zip(sections[::2], texts, strict=True))
 
 
-def hints_asked(number: str) -> Path:
+def hints_asked(chapter: Path) -> Path:
     """The file that counts a chapter's hints, beside the reader's chapters."""
-    return PRACTICE / f"hints-{number}.json"
+    return pages.MY / f"hints-{chapter.name[:2]}.json"
 
 
-def count_hint(key: str) -> int:
+def count_hint(chapter: Path, key: str) -> int:
     """How often this hint was asked for since start."""
-    path = hints_asked(key[:2])
+    path = hints_asked(chapter)
     try:
         asked = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         asked = {}
     before = asked.get(key, 0)
     with contextlib.suppress(OSError):
-        PRACTICE.mkdir(exist_ok=True)
+        pages.MY.mkdir(exist_ok=True)
         path.write_text(json.dumps(asked | {key: before + 1}, indent=1), encoding="utf-8")
     return before
 
 
 def overview(limit: float) -> None:
-    """A line for each chapter: what the reader has written, and what of it passes."""
+    """A line for each chapter: not started, what is wrong first, or that it works."""
     for chapter in sorted(ROOT.glob("[0-9][0-9]_*.py")):
-        total = len(find_functions(chapter.read_text(encoding="utf-8")))
-        try:
-            source = read_practice(chapter)
-        except UserError as error:
-            started = readers_file(chapter).exists()
-            print(f"{chapter.stem:20} {error if started else f'not started, {total} functions'}")
-            continue
-        written = [one.name for one in find_functions(source) if one.is_written(source)]
-        passing = set()
-        if written:
-            report, _ = examine(chapter, limit, first_only=False, warm=True)
-            passing = set(report["passing"]) & set(written)
-        count = f"{len(passing)} of {total} functions pass, {len(written)} are written"
-        print(f"{chapter.stem:20} {count}", flush=True)
-    print("\npython practice.py start 03 begins a chapter, check 03 checks it, --help says more.")
+        said = _("not started")
+        if readers_file(chapter).exists():
+            try:
+                problem = verdict(chapter, limit, warm=True)["problem"]
+                said = " ".join(lines_of(explain(problem))[:2]) if problem else _("works")
+            except UserError as error:
+                said = str(error)
+        print(f"{chapter.stem:20} {said}", flush=True)
+    print(
+        "\n"
+        + _("python -m practice start 3 begins a chapter, check 3 checks it, --help says more.")
+    )
 
 
 # The command line
 
 
+def tell_of_old_files() -> None:
+    """Practice once kept the reader's files beside this one: say where they belong now."""
+    old = sorted(Path(__file__).parent.glob("[0-9][0-9]_*.py"))
+    if old:
+        print(_("Your chapters now belong in my/. Move them there: {names}").format(
+            names=", ".join(cli.display_path(path) for path in old)
+        ), end="\n\n")  # fmt: skip
+
+
 def main(argv: list[str]):
     """Returns whether a check passed; None for the other commands."""
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = cli.Parser(description=__doc__, formatter_class=formatter)
+    parser = cli.Parser(
+        prog="python -m practice", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--lang", choices=["en", "zh"], help="language (default: the system's)")
     commands = parser.add_subparsers(dest="command", metavar="start | check | hint")
     for command in ("start", "check", "hint"):
-        commands.add_parser(command).add_argument("chapter", help="3, 03 or its file name")
-    commands.choices["start"].add_argument(
+        one = commands.add_parser(command)
+        one.add_argument("chapter", help="3, 03 or its file name")
+        one.add_argument("--lang", choices=["en", "zh"], help="language (default: the system's)")
+    begin = commands.choices["start"]
+    grade = begin.add_mutually_exclusive_group()
+    for name, what in [("functions", "only functions to write"), ("blank", "a blank file")]:
+        grade.add_argument(
+            f"--{name}", action="store_const", const=name, dest="grade", default="page", help=what
+        )
+    begin.add_argument(
         "--force", action="store_true", help="begin again; your file is kept as a backup"
     )
-    commands.choices["check"].add_argument(
-        "--watch", action="store_true", help="check at every save"
+    examined = commands.choices["check"]
+    examined.add_argument("--watch", action="store_true", help="check at every save")
+    examined.add_argument("-v", "--verbose", action="store_true", help="all that the check said")
+    examined.add_argument(
+        "--show", action="store_true", help="open the figure that your code drew, when all is right"
     )
-    commands.choices["check"].add_argument(
-        "-v", "--verbose", action="store_true", help="show pytest's output, too"
+    examined.add_argument(
+        "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for a check"
     )
-    commands.choices["check"].add_argument(
-        "--show", action="store_true", help="open the figure that your code drew, when all passes"
+    asked = commands.choices["hint"]
+    asked.add_argument(
+        "name", help="a function or a name, such as criterion, or a section's number"
     )
-    commands.choices["check"].add_argument(
-        "--time-limit", type=cli.positive_float, default=TIME_LIMIT, help="seconds for all tests"
-    )
-    commands.choices["hint"].add_argument("name", help="a function, such as LinearModel.forward")
-    commands.choices["hint"].add_argument(
-        "--all", action="store_true", help="the whole hint at once, lines included"
-    )
+    asked.add_argument("--all", action="store_true", help="the whole hint at once, lines included")
     args = parser.parse_args(argv)
 
+    tell_of_old_files()
     if args.command is None:
         return overview(TIME_LIMIT)
     chapter = find_chapter(args.chapter)
     if args.command == "start":
-        return start(chapter, args.force)
+        return start(chapter, args.grade, args.force)
     if args.command == "hint":
         return hint(chapter, args.name, args.all)
     options = args.time_limit, args.verbose, args.show
     if args.watch:
+        read_source(chapter) if not readers_file(chapter).exists() else None
         return watch(chapter, *options)
     if not check(chapter, *options):
         raise SystemExit(1)

@@ -1,15 +1,11 @@
 """Finds out which of a chapter's functions makes a test fail, and says it in the reader's terms.
 
-With `--examine=FILE` each call of a reader's function is recorded: its input, and what it
+Each call of a reader's function in the chapter's tests is recorded: its input, and what it
 returned. When a test fails, the project's own function gets the same input; the first function
-that returns something else is the one to mend. FILE then holds, as JSON,
+that returns something else is the one to mend.
 
-    {"problem": null or {"function", "kind": "missing" | "wrong" | "endless", "input", "got", …},
-     "passing": [names of the functions that did their work in a test that passed, and in none that
-                 failed because of them]}
-
-Only the tests of the functions are made, and the chapter is run once: what else the page can
-do (other flags, Ctrl-C, errors) isn't the reader's.
+Only the tests of the functions are made: those of the page (other flags, Ctrl-C, errors, what a
+run prints) are marked "page" by the tests themselves.
 """
 
 import ast
@@ -18,25 +14,41 @@ import copy
 import functools
 import inspect
 import io
-import json
-import os
 import re
 import threading
-import time
 import traceback
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
-import diagnosis
 import pytest
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from practice import find_functions
+from common import chapter
+from common.cli import ROOT
+from practice import diagnosis
+from practice.pages import find_functions
 
 MOST_CALLS = 3  # of a function recorded per test: a training loop calls forward a thousand times
 MOST_BYTES = 20_000_000  # of a call's arguments: MNIST as a whole is not copied
-RUNS_AGAIN = {"run", "run_chapter", "fails", "interrupted", "quick", "few", "trained", "continued"}
+
+
+def examine(path: Path, until: int, temporary: Path) -> dict | None:
+    """The first problem with the functions of this version of a chapter, up to number `until`.
+
+    A dict with "function" and what shows it, or None. `temporary` is a folder for the tests.
+    """
+    examiner = Examiner(path, until)
+    command = ["-q", "-x", "--color=no", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+    command += ["-o", "addopts=", "-m", "not page and not slow", f"--chapters={path.parent}"]
+    command += [f"--basetemp={temporary}", f"tests/test_{path.stem}.py"]
+    status = pytest.main(command, plugins=[examiner])
+    if examiner.problem is None and status not in (
+        pytest.ExitCode.OK,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    ):
+        raise RuntimeError(f"pytest ended with status {status}")
+    return examiner.problem
 
 
 class Call:
@@ -78,19 +90,16 @@ class Call:
 class Examiner:
     """A pytest plugin: watches the reader's chapter, and explains the first failure."""
 
-    def __init__(self, report: Path, limit: float):
-        self.report, self.limit = report, limit
+    def __init__(self, path: Path, until: int):
+        self.path, self.until = path, until
         self.calls: list[Call] = []
         self.counts: dict[str, int] = {}  # of calls of each function in this test
-        self.running: list[tuple] = []  # functions, arguments, start of now; outermost first
+        self.running: list[tuple] = []  # functions and arguments of now; outermost first
+        self.last = None  # the function that the test itself has called last
         self.comparing = False
         self.problem = None
-        self.returned: set[str] = set()  # functions that came to their end in this test
-        self.proven: set[str] = set()
-        self.wrong: set[str] = set()
         self.functions: dict[str, FunctionType] = {}
         self.references = {}
-        self.readers_file = ""
 
     # Watching
 
@@ -116,10 +125,11 @@ class Examiner:
             if worth_it and not watched and _bytes((args, kwargs)) < MOST_BYTES:
                 with contextlib.suppress(Exception):  # what can't be copied can't be compared
                     call = Call(name, function, args, kwargs)
-            self.running.append((name, args, kwargs, time.monotonic()))
+            if not self.running:
+                self.last = name
+            self.running.append((name, args, kwargs))
             result = function(*args, **kwargs)
             self.running.pop()
-            self.returned.add(name)
             if call:
                 with contextlib.suppress(Exception):
                     call.returned(result, args, kwargs)
@@ -130,58 +140,45 @@ class Examiner:
 
     # pytest's hooks
 
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtestloop(self, session):
+        """While the tests run, a chapter that is loaded from the reader's folder is watched."""
+        load = chapter.load
+
+        def load_watched(path: Path) -> ModuleType:
+            module = load(path)
+            if path == self.path:
+                self.watch(module, load(ROOT / path.name))
+            return module
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(chapter, "load", load_watched)
+            yield
+
     def pytest_collection_modifyitems(self, config, items):
         """Functions are examined in the file's order: a test comes after all that it names."""
-        again = [one for one in items if RUNS_AGAIN & set(inspect.signature(one.obj).parameters)]
-        config.hook.pytest_deselected(items=again)
-        items[:] = sorted((one for one in items if one not in again), key=self._position)
-
-    def _position(self, item) -> tuple:
-        order, names = _definition_order(item), _named(item)
-        whole = "ran" in item.fixturenames
-        position = max((order.get(name, 0) for name in names), default=0)
-        return (whole, not names, position, item.function.__code__.co_firstlineno)
+        order = _definitions(ROOT / self.path.name)
+        last = [one.name for one in find_functions(_read(ROOT / self.path.name))][: self.until]
+        known = {name.split(".")[0] for name in last}
+        chosen = []
+        for item in items:
+            names = _names(item.function.__code__) & set(order)
+            if names and names <= known:
+                chosen.append((max(order[name] for name in names), item))
+        chosen.sort(key=lambda one: (one[0], one[1].function.__code__.co_firstlineno))
+        items[:] = [item for _, item in chosen]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
-        self.calls, self.counts, self.running, self.returned = [], {}, [], set()
+        self.calls, self.counts, self.running, self.last = [], {}, [], None
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
-        yield
-        if call.excinfo is None and call.when == "call":
-            self.proven |= self.returned
+        outcome = yield
         if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
             problem = self.explain(call.excinfo.value, item)
-            self.wrong.add(problem["function"])
+            problem["printed"] = outcome.get_result().capstdout
             self.problem = self.problem or problem
-
-    def pytest_sessionstart(self):
-        self.timer = threading.Timer(self.limit, self.give_up)
-        self.timer.daemon = True
-        self.timer.start()
-
-    def pytest_sessionfinish(self):
-        self.timer.cancel()
-        self.write()
-
-    def give_up(self) -> None:
-        """The time is over: say what was running, and end this process whatever it does."""
-        now = time.monotonic()
-        lasting = [(name, now - start) for name, _, _, start in reversed(self.running)]
-        # The innermost one that is slow itself: a loop may call a fast function again and again.
-        slow = [one for one in lasting if one[1] > self.limit / 2]
-        function, seconds = (slow or lasting or [(None, 0)])[0]
-        self.problem = {"function": function, "kind": "endless"}
-        self.problem |= {"limit": self.limit, "seconds": seconds}
-        self.wrong.add(function)
-        self.write()
-        os._exit(3)
-
-    def write(self) -> None:
-        passing = [name for name in self.functions if name in self.proven - self.wrong]
-        content = {"problem": self.problem, "passing": passing}
-        self.report.write_text(json.dumps(content), encoding="utf-8")
 
     # Explaining
 
@@ -192,7 +189,7 @@ class Examiner:
             error = error.__context__
         missing = re.fullmatch(r"write (\S+)", str(error))
         if isinstance(error, NotImplementedError) and missing:
-            return {"function": missing[1], "kind": "missing", "test": test}
+            return {"function": missing[1], "missing": True}
         self.comparing = True
         try:
             for call in self.calls:
@@ -201,13 +198,13 @@ class Examiner:
                 except Exception:  # a reader may return anything: then the test's words must do
                     continue
                 if different:
-                    return {"function": call.name, "kind": "wrong", "test": test} | different
+                    return {"function": call.name, "test": test} | different
         finally:
             self.comparing = False
         function = self.blamed()
         if not self.running:  # it failed between two calls, or in a run
             function = self.in_traceback(error)
-        function = function or self.named_last(item)
+        function = function or self.last or self.named_last(item)
         message, is_said = _words_of(error)
         if "does not require grad" in message:
             message = (
@@ -215,29 +212,27 @@ class Examiner:
                 "It was cut by no_grad, .detach(), .data, .item() or torch.tensor(…)."
             )
         where = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in where if frame.filename == self.readers_file]
+        ours = [frame for frame in where if frame.filename == str(self.path)]
         blamed = [frame for frame in ours if function and frame.name == function.rpartition(".")[2]]
         tests = [frame for frame in where if frame.filename == str(item.path)]
         for frame in (blamed or ours or tests)[-1:] if not is_said else []:
             file = "" if ours else f"tests/{Path(item.path).name}, "
             message = f"{file}line {frame.lineno}: {frame.line}\n{message}"
-        return {"function": function, "kind": "wrong", "test": test, "error": message}
+        return {"function": function, "test": test, "error": message}
 
     def blamed(self) -> str | None:
         """The innermost function that was running, but for those whose input can't work."""
-        for name, args, kwargs, _ in reversed(self.running):
+        for name, args, kwargs in reversed(self.running):
             if not self.fails_too(name, args, kwargs):
                 return name
         return None
 
     def in_traceback(self, error: BaseException) -> str | None:
         """The innermost function of the reader's file that the error came through, in a run."""
-        if not self.readers_file:  # the test failed before it came to the reader's chapter
-            return None
-        functions = find_functions(Path(self.readers_file).read_text(encoding="utf-8-sig"))
+        functions = find_functions(_read(self.path))
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             for one in functions:
-                if frame.filename == self.readers_file and one.first <= frame.lineno <= one.last:
+                if frame.filename == str(self.path) and one.first <= frame.lineno <= one.last:
                     return one.name
         return None
 
@@ -257,12 +252,11 @@ class Examiner:
         return False
 
     def named_last(self, item) -> str | None:
-        """The last function that the test's own code names: what it is about."""
-        for name in reversed(_named(item)):
-            for function in self.functions:
-                if function in (name, f"{name}.forward", f"{name}.step", f"{name}.__init__"):
-                    return function
-        return None
+        """The last function in the file's order that the test's code names: what it is about."""
+        order = _definitions(ROOT / self.path.name)
+        names = sorted(_names(item.function.__code__) & set(order), key=order.get)
+        functions = [one.name for one in find_functions(_read(ROOT / self.path.name))]
+        return next((one for one in functions if names and one.split(".")[0] == names[-1]), None)
 
     def differs(self, call: Call) -> dict | None:
         """Input, result, expected result and a word on them, if the project's own differs."""
@@ -375,9 +369,14 @@ def _is_written_in(module: ModuleType, method: FunctionType) -> bool:
     return inspect.unwrap(method).__code__.co_filename == module.__file__
 
 
-def _named(item) -> list[str]:
-    """What of the chapter the test's own code names, in order."""
-    return re.findall(r"chapter\.(\w+)", inspect.getsource(item.function))
+def _names(code: CodeType) -> set[str]:
+    """All names in a function's code, and in the functions inside it."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig")
 
 
 @functools.cache
@@ -385,14 +384,9 @@ def _definitions(path: Path) -> dict[str, int]:
     """Where in the chapter each function and class begins."""
     return {
         node.name: node.lineno
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in ast.parse(_read(path)).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
-
-
-def _definition_order(item) -> dict[str, int]:
-    path = Path(item.path)
-    return _definitions(path.parent.parent / f"{path.stem.removeprefix('test_')}.py")
 
 
 def _copied(value, memo: dict | None = None):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import inspect
 import io
 import os
 import re
@@ -10,20 +11,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from examiner import Examiner
 from PIL import Image
 
 from common import chapter as chapter_module
-from common.chapter import load
 from common.cli import ROOT
 from common.device import pick_device
+from practice.few import hurry, keep_few_images  # noqa: F401, for the tests
 
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
@@ -46,14 +45,25 @@ def pytest_addoption(parser):
         default=ROOT,
         help="folder with the chapters to test: the project's, or your own versions",
     )
-    parser.addoption("--examine", type=Path, help="file for the examiner's report")
-    parser.addoption("--examine-limit", type=float, default=60, help="seconds for an examination")
 
 
-def pytest_configure(config):
-    if config.getoption("--examine"):
-        limit = config.getoption("--examine-limit")
-        config.pluginmanager.register(Examiner(config.getoption("--examine"), limit), "examiner")
+# Fixtures that run a whole page: practice leaves out the tests that ask for them.
+PAGES = {
+    "run",
+    "run_chapter",
+    "fails",
+    "interrupted",
+    "quick",
+    "few",
+    "trained",
+    "continued",
+    "ran",
+}
+
+
+def pytest_itemcollected(item):
+    if PAGES & set(inspect.signature(item.obj).parameters):
+        item.add_marker("page")
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +72,12 @@ def chapters_folder(request) -> Path:
 
 
 @pytest.fixture(scope="session")
-def load_chapter(chapters_folder, pytestconfig):
+def load_chapter(chapters_folder):
     """load_chapter("07_mnist_mlp") -> the module; no import statement takes such a name."""
-    examiner = pytestconfig.pluginmanager.get_plugin("examiner")
 
     @functools.cache
     def load_by_name(name: str) -> ModuleType:
-        path = _find(chapters_folder, name)
-        watched = examiner and path.parent != ROOT
-        if watched:
-            examiner.readers_file = str(path)  # before it is imported: that may fail
-        module = load(path)
-        if watched:
-            examiner.watch(module, load(ROOT / path.name))
-        return module
+        return chapter_module.load(_find(chapters_folder, name))
 
     return load_by_name
 
@@ -159,10 +161,8 @@ def run(chapters_folder):
 
 
 @pytest.fixture(scope="module")
-def outputs(request, chapters_folder, tmp_path_factory) -> Path:
-    """The output folder of `ran`: a reader who practises gets the figure."""
-    if request.config.getoption("--examine"):
-        return chapters_folder / "outputs"
+def outputs(tmp_path_factory) -> Path:
+    """The output folder of `ran`."""
     return tmp_path_factory.mktemp("outputs")
 
 
@@ -202,36 +202,6 @@ def assert_drawn(path: Path) -> None:
     with Image.open(path) as image:
         assert image.width >= 1200
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
-
-
-def keep_few_images(patch: pytest.MonkeyPatch) -> None:
-    """Let MNIST have 1,000 training and 500 test images: a run in this process takes a second."""
-
-    import torchvision  # a part of a second, for the chapters that need it
-
-    from common import data
-
-    init, read_mnist = torchvision.datasets.MNIST.__init__, data.read_mnist
-
-    def first(train, *tensors):
-        return tuple(tensor[: 1000 if train else 500].clone() for tensor in tensors)
-
-    def few(self, root, train=True, **how):
-        init(self, root, train=train, **how)
-        self.data, self.targets = first(train, self.data, self.targets)
-
-    def read_few(root, train):
-        return first(train, *read_mnist(root, train))
-
-    patch.setattr(torchvision.datasets.MNIST, "__init__", few)
-    patch.setattr(data, "read_mnist", read_few)
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Few images, and a clock that is 20 times as fast: for chapter 9."""
-    perf_counter = time.perf_counter
-    keep_few_images(patch)
-    patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
 
 
 @pytest.fixture(scope="module")
@@ -296,10 +266,10 @@ def _no_figure_stays_open():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _no_run_stays_in_memory(request):
+def _no_run_stays_in_memory(chapters_folder):
     """The names of a run refer to one another: Python frees them when it happens to look."""
     yield
-    if not request.config.getoption("--examine"):
+    if chapters_folder == ROOT:
         gc.collect()
 
 

@@ -1,8 +1,10 @@
-"""tests/diagnosis.py: what practice.py says of a result. tests/learners.py has whole mistakes."""
+"""practice/diagnosis.py: what is said of a result. tests/learners.py has whole mistakes."""
 
-import diagnosis
+
 import pytest
 import torch
+
+from practice import diagnosis
 
 A = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 P = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
