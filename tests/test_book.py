@@ -79,7 +79,7 @@ def test_a_chapter_ends_with_exercises_and_practice(name):
     for question, answer in pairwise(prose):
         assert question.endswith("<details><summary>Answer</summary>")
         assert re.match(r"(?s).*\w.*\n</details>", answer), "the fold does not end"
-    assert f"`python practice.py start {int(name[:2])}`" in prose[-1]
+    assert f"`python -m practice start {int(name[:2])}`" in prose[-1]
 
 
 # The Chinese edition

@@ -90,5 +90,6 @@ for step in range(200):
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 1` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 1` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 1` gives you this chapter without the code that
+# one types, and `python -m practice check 1` tells you within seconds what is right and what is
+# wrong.

@@ -124,5 +124,6 @@ for h in [0.1, 0.001, 1e-5, 1e-8]:
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 2` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 2` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 2` gives you this chapter without the code that
+# one types, and `python -m practice check 2` tells you within seconds what is right and what is
+# wrong.

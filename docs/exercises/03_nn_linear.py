@@ -133,5 +133,6 @@ print(list(ModuleListModel().parameters()))
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 3` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 3` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 3` gives you this chapter without the code that
+# one types, and `python -m practice check 3` tells you within seconds what is right and what is
+# wrong.

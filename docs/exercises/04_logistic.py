@@ -95,5 +95,6 @@ print(with_logits(torch.tensor([0.0]), torch.tensor([0.0])))
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 4` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 4` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 4` gives you this chapter without the code that
+# one types, and `python -m practice check 4` tells you within seconds what is right and what is
+# wrong.

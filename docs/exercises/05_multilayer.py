@@ -97,5 +97,6 @@ print(first_half[best], second_half[best])
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 5` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 5` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 5` gives you this chapter without the code that
+# one types, and `python -m practice check 5` tells you within seconds what is right and what is
+# wrong.

@@ -109,5 +109,6 @@ for shuffle in [False, True]:
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 6` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 6` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 6` gives you this chapter without the code that
+# one types, and `python -m practice check 6` tells you within seconds what is right and what is
+# wrong.

@@ -116,5 +116,6 @@ test(fresh, test_loader, device)
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 7` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 7` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 7` gives you this chapter without the code that
+# one types, and `python -m practice check 7` tells you within seconds what is right and what is
+# wrong.

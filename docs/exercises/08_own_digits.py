@@ -88,5 +88,6 @@ print("predictions changed", ((logits / best).argmax(dim=1) != predicted).sum())
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 8` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 8` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 8` gives you this chapter without the code that
+# one types, and `python -m practice check 8` tells you within seconds what is right and what is
+# wrong.

@@ -106,5 +106,6 @@ for dtype in (torch.float32, torch.bfloat16):
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 9` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 9` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 9` gives you this chapter without the code that
+# one types, and `python -m practice check 9` tells you within seconds what is right and what is
+# wrong.

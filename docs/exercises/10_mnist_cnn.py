@@ -105,5 +105,6 @@ for name in ["without", "with"]:
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 10` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 10` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 10` gives you this chapter without the code that
+# one types, and `python -m practice check 10` tells you within seconds what is right and what is
+# wrong.

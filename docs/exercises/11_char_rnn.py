@@ -114,5 +114,6 @@ print("last 64 characters", carried[64:].mean(), empty[64:].mean())
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 11` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 11` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 11` gives you this chapter without the code that
+# one types, and `python -m practice check 11` tells you within seconds what is right and what is
+# wrong.

@@ -95,5 +95,6 @@ print(f"bigram baseline: {RNN.bigram_loss(train_ids, x, y, len(vocabulary)):.2f}
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 12` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 12` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 12` gives you this chapter without the code that
+# one types, and `python -m practice check 12` tells you within seconds what is right and what is
+# wrong.

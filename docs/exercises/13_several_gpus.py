@@ -92,5 +92,6 @@ print(f"2 processes, 1 thread: up to {2 * one_thread:,.0f} images/s")
 #
 # </details>
 #
-# **Write it yourself:** `python practice.py start 13` gives you a copy of this chapter with its
-# functions emptied, and `python practice.py check 13` tells you within seconds which are right.
+# **Write it yourself:** `python -m practice start 13` gives you this chapter without the code that
+# one types, and `python -m practice check 13` tells you within seconds what is right and what is
+# wrong.
