@@ -1,0 +1,551 @@
+"""Whole programs as learners write them: the notes' own, others that are right, and wrong ones.
+
+NOTES has the notes' programs, put together from their snippets. RIGHT and WRONG change them:
+an edit is a pair of a regular expression and what replaces it, or a function of the source.
+"""
+
+import ast
+import builtins
+import re
+
+NOTES = {
+    "01": """
+import numpy as np
+
+x_data = np.array([1.0, 2.0, 3.0])
+y_data = np.array([2.0, 4.0, 6.0])
+xy_data = np.column_stack((x_data, y_data))
+
+def forward(x, w):
+    return x * w
+
+def loss(y, y_pred):
+    return (y_pred - y) ** 2
+
+w_list = []
+mse_list = []
+for w in np.arange(0.0, 10.0, 0.1):
+    loss_sum = 0
+    for x, y in xy_data:
+        y_pred = forward(x, w)
+        loss_sum += loss(y, y_pred)
+    mse = loss_sum / len(xy_data)
+    w_list.append(w)
+    mse_list.append(mse)
+""",
+    "02": """
+import torch
+x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+y = x * 2
+z = y.mean()
+z.backward()
+print(x.grad)
+
+xy_data = [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
+
+def forward(x, w):
+    return x * w
+
+def loss(y_pred, y):
+    return (y_pred - y) ** 2
+
+w = torch.tensor([[1.0]], requires_grad=True)
+
+for epoch in range(100):
+    for x, y in xy_data:
+        l = loss(forward(x, w), y)
+        l.backward()
+        w.data = w.data - 0.01 * w.grad.data
+        w.grad.data.zero_()
+
+for epoch in range(100):
+    l_sum = 0
+    for x, y in xy_data:
+        l = loss(forward(x, w), y)
+        l_sum += l
+    l_sum.backward()
+    w.data = w.data - 0.01 * w.grad.data
+    w.grad.data.zero_()
+""",
+    "03": """
+import torch
+
+x_data = torch.tensor([[1.0], [2.0], [3.0]])
+y_data = torch.tensor([[2.0], [4.0], [6.0]])
+
+class LinearModel(torch.nn.Module):
+    def __init__(self):
+        super(LinearModel, self).__init__()
+        self.linear = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        y_pred = self.linear(x)
+        return y_pred
+
+model = LinearModel()
+criterion = torch.nn.MSELoss(reduction='sum')
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+for epoch in range(100):
+    y_pred = model(x_data)
+    loss = criterion(y_pred, y_data)
+    print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
+
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+    "04": """
+import torch
+import torchvision
+import torch.nn.functional as F
+
+train_set = torchvision.datasets.MNIST(root='./data', train=True, download=True)
+test_set = torchvision.datasets.MNIST(root='./data', train=False, download=True)
+
+x_data = torch.tensor([[1.0], [2.0], [3.0]])
+y_data = torch.tensor([[0.0], [0.0], [1.0]])
+
+class LogisticModel(torch.nn.Module):
+    def __init__(self):
+        super(LogisticModel, self).__init__()
+        self.linear = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        y_pred = F.sigmoid(self.linear(x))
+        return y_pred
+
+model = LogisticModel()
+criterion = torch.nn.BCELoss(reduction='sum')
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+for epoch in range(1000):
+    y_pred = model(x_data)
+    loss = criterion(y_pred, y_data)
+    print(f'Epoch {epoch+1}/1000, Loss: {loss.item()}')
+
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+    "05": """
+import numpy as np
+import torch
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super(Model, self).__init__()
+        self.hidden1 = torch.nn.Linear(8, 16)
+        self.hidden2 = torch.nn.Linear(16, 16)
+        self.sigmoid = torch.nn.Sigmoid()
+        self.output = torch.nn.Linear(16, 2)
+
+    def forward(self, x):
+        x = self.sigmoid(self.hidden1(x))
+        x = self.sigmoid(self.hidden2(x))
+        x = self.output(x)
+        return x
+
+xy = np.loadtxt('data/diabetes.csv', delimiter=',', dtype=np.float32)
+x_train = torch.from_numpy(xy[:, :-1])
+y_train = torch.from_numpy(xy[:, -1]).long()
+
+model = Model()
+criterion = torch.nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+for epoch in range(100):
+    y_pred = model(x_train)
+    loss = criterion(y_pred, y_train)
+    print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
+
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+    "06": """
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from torch.utils.data import DataLoader
+
+class MyDataset(Dataset):
+    def __init__(self, file_path):
+        xy = np.loadtxt(file_path, delimiter=',', dtype=np.float32)
+        self.len = xy.shape[0]
+        self.x_train = torch.from_numpy(xy[:, :-1])
+        self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)
+
+    def __len__(self):
+        return self.len
+
+    def __getitem__(self, idx):
+        return self.x_train[idx], self.y_train[idx]
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super(Model, self).__init__()
+        self.hidden1 = torch.nn.Linear(8, 16)
+        self.hidden2 = torch.nn.Linear(16, 16)
+        self.sigmoid = torch.nn.Sigmoid()
+        self.output = torch.nn.Linear(16, 2)
+
+    def forward(self, x):
+        x = self.sigmoid(self.hidden1(x))
+        x = self.sigmoid(self.hidden2(x))
+        x = self.output(x)
+        return x
+
+if __name__ == '__main__':
+    dataset = MyDataset('data/diabetes.csv')
+    train_loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=2)
+    model = Model()
+    criterion = torch.nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    for epoch in range(100):
+        for i, data in enumerate(train_loader, 0):
+            inputs, labels = data
+            y_pred = model(inputs)
+            loss = criterion(y_pred, labels.squeeze(1).long())
+
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
+""",
+    "07": """
+import torch
+import torchvision
+from torchvision import datasets, transforms
+from torch.utils.data import DataLoader
+import torch.nn.functional as F
+
+epochs = 100
+
+device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+print(f'Using device: {device}')
+
+transform = transforms.Compose([
+    transforms.ToTensor(),
+    transforms.Normalize((0.1307,), (0.3081,))
+])
+
+train_set = torchvision.datasets.MNIST(root='./data', train=True, download=True, transform=transform)
+test_set = torchvision.datasets.MNIST(root='./data', train=False, download=True, transform=transform)
+train_loader = DataLoader(train_set, batch_size=64, shuffle=True)
+test_loader = DataLoader(test_set, batch_size=64, shuffle=False)
+
+class MNISTModel(torch.nn.Module):
+    def __init__(self):
+        super(MNISTModel, self).__init__()
+        self.linear1 = torch.nn.Linear(28*28, 512)
+        self.relu1 = torch.nn.ReLU()
+        self.linear2 = torch.nn.Linear(512, 256)
+        self.relu2 = torch.nn.ReLU()
+        self.linear3 = torch.nn.Linear(256, 128)
+        self.relu3 = torch.nn.ReLU()
+        self.linear4 = torch.nn.Linear(128, 64)
+        self.relu4 = torch.nn.ReLU()
+        self.linear5 = torch.nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = x.view(-1, 28*28)
+        x = self.linear1(x)
+        x = self.relu1(x)
+        x = self.linear2(x)
+        x = self.relu2(x)
+        x = self.linear3(x)
+        x = self.relu3(x)
+        x = self.linear4(x)
+        x = self.relu4(x)
+        x = self.linear5(x)
+        return x
+
+model = MNISTModel().to(device)
+
+criterion = torch.nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
+
+def train():
+    for epoch in range(epochs):
+        for i, data in enumerate(train_loader):
+            inputs, labels = data
+            inputs, labels = inputs.to(device), labels.to(device)
+            y_pred = model(inputs)
+            loss = criterion(y_pred, labels)
+
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if (epoch+1) % 10 == 0:
+            print(f'Epoch {epoch+1}/{epochs}, Loss: {loss.item()}')
+
+def test():
+    correct = 0
+    total = 0
+    with torch.no_grad():
+        for i, data in enumerate(test_loader):
+            inputs, labels = data
+            inputs, labels = inputs.to(device), labels.to(device)
+            y_pred = model(inputs)
+            predicted = torch.argmax(y_pred, dim=1)
+            correct += (predicted == labels).sum().item()
+            total += labels.size(0)
+
+    print(f'Accuracy: {correct/total:.4f}')
+
+train()
+test()
+""",
+}
+
+# Edits of every chapter from 3 to 7.
+
+SGD = r"torch\.optim\.SGD\(model\.parameters\(\), lr=0\.01.*\)"
+LINEAR, SIGMOID = "torch.nn.Linear", "torch.nn.Sigmoid()"
+DEEP = f"{LINEAR}(8, 12), {SIGMOID}, {LINEAR}(12, 2)"
+LAYERS = {
+    "03": f"{LINEAR}(1, 1)",
+    "04": f"{LINEAR}(1, 1), {SIGMOID}",
+    "05": DEEP,
+    "06": DEEP,
+    "07": f"torch.nn.Flatten(), {LINEAR}(784, 64), torch.nn.ReLU(), {LINEAR}(64, 10)",
+}
+LOSSES = {
+    "03": r"F.mse_loss(\1, reduction='sum')",
+    "04": r"F.binary_cross_entropy(\1, reduction='sum')",
+    "05": r"F.cross_entropy(\1)",
+    "06": r"F.cross_entropy(\1)",
+    "07": r"F.cross_entropy(\1)",
+}
+
+
+def edited(source: str, *edits) -> str:
+    """The source after the edits. Raises AssertionError for an edit that changes nothing."""
+    for edit in edits:
+        before = source
+        source = edit(source) if callable(edit) else re.sub(*edit, source)
+        assert source != before, f"nothing to change for {edit}"
+    return source
+
+
+def in_main(source: str) -> str:
+    """All but the imports in one function, which a guard calls."""
+    source = source.replace("if __name__ == '__main__':\n", "if True:\n")
+    lines = source.splitlines()
+    imports = [line for line in lines if re.match("import|from", line)]
+    body = [f"    {line}" for line in lines if line not in imports]
+    guard = ["if __name__ == '__main__':", "    main()"]
+    return "\n".join([*imports, "def main():", *body, *guard, ""])
+
+
+def with_helper(source: str) -> str:
+    """The last loop on the page in a function of its own, whose arguments are what it reads."""
+    tree = ast.parse(source)
+    body = tree.body[-1].body if isinstance(tree.body[-1], ast.If) else tree.body
+    loop = next(node for node in reversed(body) if isinstance(node, ast.For))
+    names = [node for node in ast.walk(loop) if isinstance(node, ast.Name)]
+    stored = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    used = {name.id for name in names} - stored - set(dir(builtins)) - {"torch", "F"}
+    used = ", ".join(sorted(used))
+    fit = f"def fit({used}):\n" + "".join(f"    {line}\n" for line in ast.unparse(loop).split("\n"))
+    body[body.index(loop)] = ast.parse(f"fit({used})").body[0]
+    first = next(at for at, node in enumerate(tree.body) if isinstance(node, ast.ClassDef))
+    tree.body.insert(first, ast.parse(fit).body[0])
+    return ast.unparse(tree)
+
+
+def flat(source: str) -> str:
+    """Without functions: the body of each stands where it is called."""
+    tree = ast.parse(source)
+    bodies = {node.name: node.body for node in tree.body if isinstance(node, ast.FunctionDef)}
+    lines = []
+    for node in tree.body:
+        called = node.value.func if isinstance(node, ast.Expr) else None
+        if not isinstance(node, ast.FunctionDef):
+            lines += bodies.get(getattr(called, "id", ""), [node])
+    return ast.unparse(ast.Module(lines, []))
+
+
+def renamed(source: str) -> str:
+    """Every variable, argument, function and class has another name."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    names = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    names |= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    for at, name in enumerate(sorted(names)):
+        source = re.sub(rf"(?<![./\w']){name}\b(?!=|/d)", f"my_{at}", source)
+    return source
+
+
+def in_sequence(number: str):
+    """An edit: torch.nn.Sequential, and no class."""
+
+    def edit(source: str) -> str:
+        name = re.search(r"class (\w*Model)\(", source)[1]
+        source = re.sub(rf"class {name}\(.*?\n(?=\S)", "", source, flags=re.DOTALL)
+        return source.replace(f"{name}()", f"torch.nn.Sequential({LAYERS[number]})")
+
+    return edit
+
+
+UPDATE = r"optimizer\.zero_grad\(\)\n( *)loss\.backward\(\)\n *optimizer\.step\(\)"
+PRINT = r"print\(f'Epoch.*"
+QUICK = {  # so that a hundred programs can be tried
+    "03": [],
+    "04": [(r"import torchvision\n", ""), (r"t.*_set = .*\n", "")],
+    "05": [],
+    "06": [("batch_size=2", "batch_size=16"), (r"range\(100\)", "range(10)")],
+    "07": [("epochs = 100", "epochs = 10"), ("512", "64"), ("256", "32"), ("128", "32")],
+}
+
+
+def right(number: str) -> dict[str, str]:
+    """Programs of another kind, by name, that do the chapter's task as well."""
+    notes = edited(NOTES[number], *QUICK[number])
+    edits = {
+        "other names": [renamed],
+        "in a function main": [in_main],
+        "the loop in a function": [flat, with_helper] if number == "07" else [with_helper],
+        "Sequential": [in_sequence(number)],
+        "Adam": [(SGD, "torch.optim.Adam(params=model.parameters(), lr=0.02)")],
+        "F's losses": [
+            (r"criterion\((y_pred.*)\)\n", LOSSES[number] + "\n"),
+            ("import torch\n", "import torch\nimport torch.nn.functional as F\n"),
+        ],
+        "a bar": [
+            (r"for epoch in (.*):", r"for epoch in tqdm(\1):"),
+            ("import torch\n", "import torch\nfrom tqdm import tqdm\n"),
+        ],
+        "another order, losses in a list": [
+            (UPDATE, r"loss.backward()\n\1optimizer.step()\n\1optimizer.zero_grad()\n\1losses.append(loss.item())"),
+            (PRINT, "pass"),
+            ("import torch\n", "import torch\nlosses = []\n"),
+            (r"\Z", "print('损失', losses[0], '->', losses[-1])\n"),
+        ],
+        "numbers without words": [(r"print\(f'Epoch.*\)", "print(epoch, loss.item())")],
+        "a method of its own": [  # the model is no torch.nn.Module's call
+            (r"model\((\w+)\)", r"model.forward(\1)"),
+        ],
+    }
+    return {"the notes'": notes} | {
+        name: edited(notes, *some) for name, some in (edits | OTHERS.get(number, {})).items()
+    }
+
+
+TABLE = [(r"    x = self.output\(x\)", "    x = self.sigmoid(self.output(x))"), (r"Linear\(16, 2\)", "Linear(16, 1)")]
+EPOCH_MEAN = [  # weighted by the batches' sizes
+    (r"for epoch in (.*)\n( *)", r"for epoch in \1\n\2seen, loss_sum = 0, 0.0\n\2"),
+    (r"( *)optimizer\.step\(\)", r"\1optimizer.step()\n\1loss_sum += loss.item() * len(labels)\n\1seen += len(labels)"),
+    (r"\{loss.item\(\)\}", "{loss_sum / seen:.4f}"),
+]
+OTHERS = {
+    "03": {"a line's own tensors": [
+        (r"model = .*\n", "w = torch.zeros(1, requires_grad=True)\nb = torch.zeros(1, requires_grad=True)\n"),
+        (r"model.parameters\(\)", "[w, b]"), (r"model\(x_data\)", "w * x_data + b"),
+    ]},
+    "04": {"logits": [(r"F\.sigmoid\((.*)\)", r"\1"), (r"BCELoss", "BCEWithLogitsLoss")]},
+    "05": {"one output, and its accuracy": [
+        *TABLE, (r"\]\)\.long\(\)", "]).unsqueeze(1)"), ("CrossEntropyLoss", "BCELoss"),
+        (r"\Z", "right = ((model(x_train) > 0.5).float() == y_train).float().mean().item()\nprint(f'Accuracy: {right:.2%}')\n"),
+    ]},
+    "06": {
+        "one output": [*TABLE, ("CrossEntropyLoss", "BCELoss"), (r"\.squeeze\(1\)\.long\(\)", "")],
+        "the mean over the epoch": EPOCH_MEAN,
+    },
+    "07": {
+        "no functions": [flat],
+        "the mean over the epoch": EPOCH_MEAN,
+        "percent, after every epoch": [
+            (r"\{correct/total:.4f\}", "{100 * correct / total:.2f}% ({correct}/{total})"),
+            (r"        if \(epoch", "        test()\n        if (epoch"),
+        ],
+        "max, and a probability": [
+            (r"torch.argmax\(y_pred, dim=1\)", "torch.softmax(y_pred, dim=1).max(1)[1]"),
+        ],
+    },
+}  # fmt: skip
+
+
+def wrong(number: str) -> dict[str, tuple[str, str]]:
+    """Programs that run and are wrong, by name, and a word of what must be said of each."""
+    notes = edited(NOTES[number], *QUICK[number])
+    edits = {
+        "no zero_grad": ("zero_grad", (r"optimizer\.zero_grad\(\)", "pass")),
+        "step before backward": (
+            "before",
+            (r"loss\.backward\(\)(\n *)optimizer\.step\(\)", r"optimizer.step()\1loss.backward()"),
+        ),
+        "no step": ("step", (r"optimizer\.step\(\)", "pass")),
+        "no backward": ("backward", (r"loss\.backward\(\)", "pass")),
+        "another model's optimizer": (
+            "another model",
+            (r"model\.parameters\(\)", "__import__('copy').deepcopy(model).parameters()"),
+        ),
+        "no learning rate": ("learning rate", (r"lr=0\.01", "lr=0.0")),
+        "uphill": ("falls", (r"SGD\((.*)\)", r"SGD(\1, maximize=True)")),
+        "an invented loss": ("no loss", (r"\{loss.item\(\)\}", "0.0123")),
+        "half the loss": ("no loss", (r"\{loss.item\(\)\}", "{loss.item() / 2 + 0.001}")),
+        "nothing is printed": ("no loss is printed", (PRINT, "pass")),
+        "never trained": ("train", (UPDATE, "pass")),
+        "a name that isn't there": ("NameError", (r"optimizer\.step\(\)", "optimiser.step()")),
+        "somebody is asked": ("type", (r"\Z", "input('again?')\n")),
+        "a loss summed with its graph": (
+            "graph",
+            (r"import torch\n", "import torch\nloss_sum = 0\n"),
+            (r"( *)optimizer\.step\(\)", r"\1optimizer.step()\n\1loss_sum += loss"),
+        ),
+    }
+    return {
+        name: (edited(notes, *some), word)
+        for name, (word, *some) in (edits | MISTAKES[number]).items()
+    }
+
+
+FLAT_LABELS = ("broadcast", (r"y_data = .*\[\[(.*)\], \[(.*)\], \[(.*)\]\]", r"y_data = torch.tensor([\1, \2, \3]"))
+SOFTMAX = ("softmax", (r"( *)x = self.(output|linear5)\(x\)", r"\1x = torch.softmax(self.\2(x), dim=1)"))
+EVAL = ("eval", (r"( *)for epoch in ", r"\1model.eval()\n\1for epoch in "))
+UNSHUFFLED = ("shuffle", ("shuffle=True", "shuffle=False"))
+MISTAKES = {
+    "03": {
+        "labels that broadcast": FLAT_LABELS,
+        "another line": ("prediction", (r"\[4\.0\], \[6\.0\]", "[1.0], [0.0]")),
+        "one epoch": ("prediction", (r"range\(100\)", "range(3)")),
+    },
+    "04": {
+        "classes the other way": ("probability", (r"\[\[0\.0\], \[0\.0\], \[1\.0\]\]", "[[1.0], [0.0], [0.0]]")),
+        "sigmoid twice": ("sigmoid", ("BCELoss", "BCEWithLogitsLoss")),
+    },
+    "05": {
+        "softmax before the loss": SOFTMAX,
+        "labels that broadcast": (
+            "broadcast", (r"CrossEntropyLoss", "MSELoss"), (r"Linear\(16, 2\)", "Linear(16, 1)"),
+            (r"\.long\(\)", ""),
+        ),
+        "seven features": ("8", (r":-1\]", ":-2]"), (r"Linear\(8", "Linear(7")),
+        "an invented accuracy": ("accuracy", (r"\Z", "print('Accuracy: 0.97')\n")),
+        "trained in evaluation mode": EVAL,
+    },
+    "06": {
+        "softmax before the loss": SOFTMAX,
+        "not shuffled": UNSHUFFLED,
+        "trained in evaluation mode": EVAL,
+    },
+    "07": {
+        "softmax before the loss": SOFTMAX,
+        "not shuffled": UNSHUFFLED,
+        "trained in evaluation mode": EVAL,
+        "divided by the batches": ("accuracy", (r"total \+= .*", "total += 1")),
+        "tested with the training data": ("training data", (r"enumerate\(test_loader", "enumerate(train_loader")),
+        "the last batch's accuracy": (
+            "accuracy", (r"correct \+= ", "correct = "), (r"total \+= ", "total = "),
+        ),
+        "no accuracy": ("accuracy", (r"    print\(f'Acc.*\n", "")),
+        "an invented accuracy": ("accuracy", (r"\{correct/total:.4f\}", "0.9748")),
+        "the labels are predicted": ("accuracy", (r"torch.argmax\(y_pred, dim=1\)", "labels.clone()")),
+        "all the same label": ("accuracy", (r"loss = criterion\(y_pred, labels\)", "loss = criterion(y_pred, labels * 0)"), ("epochs = 10", "epochs = 60")),
+        "tested before it was trained": ("before", (r"train\(\)\ntest\(\)", "test()\ntrain()")),
+    },
+}  # fmt: skip
