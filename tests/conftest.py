@@ -25,6 +25,8 @@ from common.chapter import load
 from common.cli import ROOT
 from common.device import pick_device
 
+os.environ["LC_ALL"] = "C.UTF-8"  # the tests read English, in this process and in others
+
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
 
