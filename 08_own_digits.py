@@ -108,7 +108,9 @@ def load_network(path, device):
         except (RuntimeError, AttributeError):  # not this class's state dict
             continue
         return model.to(device).eval()
-    raise cli.UserError(f"{path} belongs to another model: expected 07_mnist_mlp.pt or the like.")
+    raise cli.UserError(
+        "{path} belongs to another model: expected 07_mnist_mlp.pt or the like.", path=path
+    )
 
 
 checkpoint = args.checkpoint or args.output_dir / "07_mnist_mlp.pt"
@@ -226,7 +228,7 @@ def predict_files(args):
         except ValueError as error:
             problems.append(f"{path}: {error}")
     if problems:
-        raise cli.UserError("no answer for\n" + "\n".join(problems))
+        raise cli.UserError("no answer for\n{problems}", problems="\n".join(problems))
 
 
 image = TRANSFORM(field)  # (1, 28, 28)

@@ -294,7 +294,7 @@ config = dict(saved.get("config", SIZES[args.size]))
 for name in ["iterations", "batch_size", "lr"]:
     config[name] = getattr(args, name) or config[name]
 if saved.get("done", 0) >= config["iterations"]:
-    raise cli.UserError(f"trained for {saved['done']} already: --iterations is the total.")
+    raise cli.UserError("trained for {n} already: --iterations is the total.", n=saved["done"])
 text = read_texts(args.text, 10 * config["block_size"] + 10, saved.get("text"))
 vocabulary = RNN.make_vocabulary(text)
 ids = RNN.encode(text, vocabulary).to(device)
@@ -407,7 +407,7 @@ def continue_prompt(args):
     config, vocabulary = saved["config"], saved["vocabulary"]
     unknown = sorted(set(args.prompt) - set(vocabulary))
     if unknown:
-        raise cli.UserError(f"the training text has no {unknown[0]!r}: the model can't read it.")
+        raise cli.UserError("the model can't read {c!r}: its training text has none.", c=unknown[0])
     model = GPT(len(vocabulary), config)
     training.load_checkpoint(path, model)
     prompt = args.prompt or vocabulary[0]

@@ -65,7 +65,9 @@ def own_device(device, local_rank):
         return torch.device("cpu")
     number = (device.index or 0) + local_rank
     if number >= torch.cuda.device_count():
-        raise cli.UserError(f"there is no GPU {number}. Start fewer processes or use --device cpu.")
+        raise cli.UserError(
+            "there is no GPU {number}. Start fewer processes or use --device cpu.", number=number
+        )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
 
@@ -131,8 +133,10 @@ if rank == 0:
 
 if args.batch_size % world_size != 0:
     raise cli.UserError(
-        f"{world_size} processes can't share a batch of {args.batch_size} evenly. "
-        "Choose another --batch-size."
+        "{processes} processes can't share a batch of {images} evenly. "
+        "Choose another --batch-size.",
+        processes=world_size,
+        images=args.batch_size,
     )
 transform = transforms.Compose([
     transforms.ToTensor(),

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from common import cli
+from common import cli, language
+from common.language import _
 
 
 def begin(
@@ -46,7 +47,8 @@ def begin(
     if not called and not is_worker:
         cli.output_folder(args.output_dir)
         if path.is_file() and sys.stdout:  # in a notebook, title and headings stand above
-            print(parser.description.splitlines()[0].removeprefix("# "))
+            title = language.page(parser.description.splitlines()[0], path.stem)
+            print(title.removeprefix("# "))
             sys.stdout = _Headings(getattr(sys.stdout, "stream", sys.stdout), frame, args.step)
     if "device" in args:
         import torch
@@ -59,8 +61,8 @@ def begin(
             torch.set_num_threads(1)  # a second core would come too late
         torch.manual_seed(args.seed)
         if not called:
-            print(f"Device: {about_device}")
-    usual, *_ = multiprocessing.get_all_start_methods()
+            print(_("Device: {device}").format(device=about_device))
+    usual = multiprocessing.get_all_start_methods()[0]
     if (multiprocessing.get_start_method(allow_none=True) or usual) != "fork":
         guard = r"""^if __name__ == ["']__main__["']:"""
         if not path.is_file() and "workers" in args:  # a worker would run the page once more:
@@ -114,7 +116,8 @@ class _Headings:
 
     def __init__(self, stream, page: FrameType, step: bool):
         self.stream, self.code, self.step = stream, page.f_code, step
-        self.source = Path(page.f_code.co_filename).read_text(encoding="utf-8-sig")
+        path = Path(page.f_code.co_filename)
+        self.name, self.source = path.stem, path.read_text(encoding="utf-8-sig")
         found = re.finditer(r"^# ## .*", self.source, flags=re.MULTILINE)
         self.starts = [self.source.count("\n", 0, heading.start()) + 1 for heading in found]
         self.number, self.line = 0, ""
@@ -161,8 +164,9 @@ class _Headings:
         """The headings up to that of the section that holds the line, each only once."""
         new = ""
         while self.number < bisect.bisect_right(self.starts, line):
-            number, heading, *_ = find_section(self.source, self.starts[self.number])
-            self.number, new = number, f"{new}\n{number}. {heading}\n"
+            self.number, heading = find_section(self.source, self.starts[self.number])[:2]
+            heading = language.page(f"## {heading}", self.name).removeprefix("## ")
+            new += f"\n{self.number}. {heading}\n"
         if new and self.step:
             self.stream.write(new)
             self.show_and_wait(*find_section(self.source, line)[2:])
@@ -177,6 +181,7 @@ class _Headings:
         from rich.syntax import Syntax
 
         plain = LatexNodes2Text(math_mode="text").latex_to_text
+        prose = language.page(prose, self.name)
         prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
         console = Console(file=self.stream)
         console.width = min(100, console.width)

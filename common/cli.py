@@ -18,14 +18,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.language import _
+from common.language import LANGUAGES, _
 
 ROOT = Path(__file__).resolve().parent.parent
 DIABETES = ROOT / "data" / "diabetes.csv"
+argparse._ = _  # by this name argparse calls gettext for its sentences: "expected one argument"
 
 
 class UserError(Exception):
-    """Something a person can put right: what is wrong, what was expected, what to do."""
+    """Something a person can put right: what is wrong, what was expected, what to do.
+
+    The message is put into the reader's language, and then the fields into the message: {path}.
+    """
 
     def __init__(self, message: str, status: int = 2, **fields: object):
         super().__init__(_(message).format(**fields) if fields else _(message))
@@ -50,21 +54,24 @@ def excepthook(kind: type, error: BaseException, trace, stderr=None) -> None:
     Errors that a person can't put right are ours, and keep their traceback. torch.distributed calls
     the hook with another sys.stderr, and loses what it says if it exits: `stderr` is the real one.
     """
+    said, problem, status = _("error: {problem}"), "", 2
     if isinstance(error, UserError):
-        said, status = f"error: {error}", error.status
+        problem, status = str(error), error.status
     elif isinstance(error, KeyboardInterrupt | bdb.BdbQuit):
-        said, status = "\nStopped.", 130  # as shells do
+        said, status = "\n" + _("Stopped."), 130  # as shells do
     elif isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1)
     elif re.search("PytorchStreamWriter|inline_container", str(error)):  # torch.save's
-        said, status = "error: cannot write the checkpoint. Is the disk full?", 2
+        problem = _("cannot write the checkpoint. Is the disk full?")
     elif _is_too_large(error):
-        said = f"error: more than memory can hold: {summary(error)}. "
-        said, status = said + "Choose smaller numbers, such as a smaller --batch-size.", 2
+        problem = _(
+            "more than memory can hold: {reason}. Choose smaller numbers, such as a smaller "
+            "--batch-size."
+        ).format(reason=summary(error))
     else:
         return sys.__excepthook__(kind, error, trace)
-    print(said, file=stderr or sys.stderr)
+    print(said.format(problem=problem), file=stderr or sys.stderr)
     if not sys.flags.interactive:  # python -i goes on with its prompt
         raise SystemExit(status)
 
@@ -81,6 +88,11 @@ def summary(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
+def reason(error: BaseException) -> str:
+    """The summary; what the system says, such as "No such file or directory", is translated."""
+    return _(getattr(error, "strerror", None) or summary(error))
+
+
 # Flags
 
 
@@ -89,33 +101,38 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         known = [flag.strip("-") for action in self._actions for flag in action.option_strings]
-        typed = re.search(r"unrecognized arguments: --([\w-]+)", message)
+        typed = re.search(_("unrecognized arguments: %s") % r"--([\w-]+)", message)
         meant = difflib.get_close_matches(typed[1], known, n=1) if typed else []
-        flag = re.search(r"(--[\w-]+): expected one argument", message)
-        if flag:
-            message += f"; one that begins with - is written {flag[1]}=VALUE"
-        hint = f"did you mean --{meant[0]}?" if meant else "--help lists every flag"
-        raise UserError(f"{message} ({hint})")
+        flag = re.search(r"--[\w-]+", message)
+        if flag and message.endswith(_("expected one argument")):
+            message += _("; one that begins with - is written {flag}=VALUE").format(flag=flag[0])
+        if meant:
+            raise UserError("{problem} (did you mean --{flag}?)", problem=message, flag=meant[0])
+        raise UserError("{problem} (--help lists every flag)", problem=message)
 
 
 def positive_int(text: str) -> int:
     """A whole number from 1 up that fits 64 bits, for argparse."""
-    return _number(text, int, lambda n: 1 <= n < 2**63, "a whole number from 1 to 2**63 - 1")
+    expected = _("expected a whole number from 1 to 2**63 - 1, got {text!r}")
+    return _number(text, int, lambda n: 1 <= n < 2**63, expected)
 
 
 def whole_number(text: str) -> int:
     """A whole number from 0 up that fits 64 bits, for argparse."""
-    return _number(text, int, lambda n: 0 <= n < 2**63, "a whole number from 0 to 2**63 - 1")
+    expected = _("expected a whole number from 0 to 2**63 - 1, got {text!r}")
+    return _number(text, int, lambda n: 0 <= n < 2**63, expected)
 
 
 def positive_float(text: str) -> float:
     """A positive finite number, for argparse."""
-    return _number(text, float, lambda x: 0 < x < math.inf, "a positive number")
+    expected = _("expected a positive number, got {text!r}")
+    return _number(text, float, lambda x: 0 < x < math.inf, expected)
 
 
 def temperature(text: str) -> float:
     """A finite number from 0.01 up, for argparse: logits divided by less can be infinite."""
-    return _number(text, float, lambda x: 0.01 <= x < math.inf, "a number from 0.01 up")
+    expected = _("expected a number from 0.01 up, got {text!r}")
+    return _number(text, float, lambda x: 0.01 <= x < math.inf, expected)
 
 
 def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
@@ -124,7 +141,7 @@ def _number(text: str, convert: Callable, is_valid: Callable, expected: str):
     except ValueError:
         value = None
     if value is None or not is_valid(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        raise argparse.ArgumentTypeError(expected.format(text=text))
     return value
 
 
@@ -163,6 +180,8 @@ def parser(doc: str | None, **settings: object) -> Parser:
         elif default is not None and default is not False:
             what += " (default: %(default)s)"
         flags.add_argument(f"--{name.replace('_', '-')}", help=what, **how)
+    speaks = "language of errors and of --step (default: the system's)"
+    flags.add_argument("--lang", choices=LANGUAGES, help=speaks)
     return flags
 
 
@@ -198,9 +217,7 @@ def display_path(path: Path) -> str:
         return str(path)
 
 
-def output_folder(
-    folder: Path, remedy: str = "Choose a folder of your own with --output-dir."
-) -> None:
+def output_folder(folder: Path, remedy: str = "") -> None:
     """Make the folder, and prove that files can be written into it. Raises UserError if not.
 
     Otherwise somebody would train for minutes and then lose the result.
@@ -210,7 +227,11 @@ def output_folder(
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"cannot write into {folder}: {error.strerror}. {remedy}") from None
+        remedy = remedy or _("Choose a folder of your own with --output-dir.")
+        raise UserError(
+            "cannot write into {folder}: {reason}. {remedy}",
+            folder=folder, reason=reason(error), remedy=remedy,
+        ) from None  # fmt: skip
 
 
 @contextmanager
@@ -222,8 +243,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}. "
-            "Is the disk full, or the file open in another program?"
-        ) from None
+            "cannot write {path}: {reason}. Is the disk full, or the file open in another program?",
+            path=path, reason=reason(error),
+        ) from None  # fmt: skip
     finally:
         temporary.unlink(missing_ok=True)

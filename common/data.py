@@ -18,7 +18,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate, default_collate_fn_map
 
-from common.cli import ROOT, UserError, atomic_write, expand
+from common.cli import ROOT, UserError, atomic_write, expand, reason
+from common.language import _
 
 DATA = ROOT / "data"
 ARCHIVES = {  # MNIST's, with MD5 sums as in torchvision, which takes a second to import
@@ -45,17 +46,22 @@ def mnist_root() -> Path:
 
 def _unpack(root: Path) -> Path:
     """Write each archive's content below `root`, unless it is there already and sound."""
-    remedy = "Restore it with: git checkout -- data (or download the project again)."
+    remedy = _("Restore it with: git checkout -- data (or download the project again).")
     for name, md5 in ARCHIVES.items():
         path = DATA / "MNIST" / "raw" / name
         target = root / "MNIST" / "raw" / path.stem
         try:
             archive = path.read_bytes()
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}. {remedy}") from None
+            raise UserError(
+                "cannot read {path}: {reason}. {remedy}",
+                path=path, reason=reason(error), remedy=remedy,
+            ) from None  # fmt: skip
         if hashlib.md5(archive, usedforsecurity=False).hexdigest() != md5:
-            wrong = f"{len(archive):,} bytes whose MD5 sum is not {md5}"
-            raise UserError(f"{path} is damaged: {wrong}. {remedy}")
+            raise UserError(
+                "{path} is damaged: {n:,} bytes whose MD5 sum is not {md5}. {remedy}",
+                path=path, n=len(archive), md5=md5, remedy=remedy,
+            )  # fmt: skip
         (checksum,) = struct.unpack("<I", archive[-8:-4])  # gzip's trailer, RFC 1952, 2.3.1
         content = target.read_bytes() if target.exists() else b""
         if zlib.crc32(content) != checksum:
@@ -116,39 +122,54 @@ def check_table(path: Path) -> Path:
     Raises UserError, with the line, unless there are two rows of finite numbers or more, all of one
     length: inputs and a label, 0 or 1.
     """
-    text = read_text(path, "a CSV file of numbers")
+    text = read_text(path, _("a CSV file of numbers"))
     columns, rows = None, []
     for number, line in enumerate(text.split("\n"), start=1):
         cells = [cell.strip() for cell in line.split("#")[0].split(",")]
         if cells == [""]:
             continue
-        columns, problem = columns or len(cells), ""
+        columns = columns or len(cells)
         rows.append(",".join(cells))
         wrong = [cell for cell in cells if not _is_finite_number(cell)]
+        where = {"path": path, "line": number, "found": len(cells), "expected": columns}
         if len(cells) != columns:
-            problem = f"{len(cells)} columns, expected {columns} as above"
-        elif columns < 2:
-            problem = "one column, expected inputs and a label, separated by commas"
-        elif wrong:
-            problem = f"expected a number, got {wrong[0]!r}. Numbers stand without quotes, "
-            problem += "separated by commas; a line of names starts with #"
-        elif float(cells[-1]) not in (0, 1):
-            problem = f"the last column should hold labels 0 and 1, got {cells[-1]}"
-        if problem:
-            raise UserError(f"{path}, line {number}: {problem}.")
+            raise UserError(
+                "{path}, line {line}: {found} columns, expected {expected} as above.", **where
+            )
+        if columns < 2:
+            raise UserError(
+                "{path}, line {line}: one column, expected inputs and a label with commas.",
+                **where,
+            )
+        where["found"] = (wrong or cells[-1:])[0]
+        if wrong:
+            raise UserError(
+                "{path}, line {line}: expected a number, got {found!r}. Numbers stand without "
+                "quotes, separated by commas; a line of names starts with #.",
+                **where,
+            )
+        if float(cells[-1]) not in (0, 1):
+            raise UserError(
+                "{path}, line {line}: expected a label 0 or 1 in the last column, got {found}.",
+                **where,
+            )
+    if not rows:
+        raise UserError("{path} holds no data. Expected at least two rows of numbers.", path=path)
     if len(rows) < 2:
-        found = "one row" if rows else "no data"
-        raise UserError(f"{path} holds {found}. Expected at least two rows of numbers.")
+        raise UserError("{path} holds one row. Expected at least two rows of numbers.", path=path)
     try:
         table = np.loadtxt(rows, delimiter=",", dtype=np.float32)
     except ValueError as error:
-        raise UserError(f"{path} can't be read as a table: {error}") from None
+        raise UserError(
+            "{path} can't be read as a table: {error}", path=path, error=error
+        ) from None
     constant = np.flatnonzero((table[:, :-1] == table[0, :-1]).all(axis=0))
     if len(constant):
         raise UserError(
-            f"{path}: column {constant[0] + 1} holds the same number in every row, so it tells "
-            "nothing. Leave it out."
-        )
+            "{path}: column {column} holds the same number in every row, so it tells nothing. "
+            "Leave it out.",
+            path=path, column=constant[0] + 1,
+        )  # fmt: skip
     with contextlib.suppress(ValueError):
         np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="ascii")
         return path
@@ -173,13 +194,14 @@ def read_texts(paths: list[Path], at_least: int, known: str | None = None) -> st
     """
     from pydoc_data.topics import topics  # most of a megabyte, for those who need it
 
-    texts = [read_text(path, "text in UTF-8") for path in expand(paths)] or topics.values()
+    texts = [read_text(path, _("text in UTF-8")) for path in expand(paths)] or topics.values()
     text = "\n".join(texts)
     if len(text) < at_least:
         raise UserError(
-            f"the text has {len(text):,} characters, too few: at least {at_least:,} are needed. "
-            "Give a longer text, or more of them, to --text."
-        )
+            "the text has {found:,} characters, too few: at least {needed:,} are needed. "
+            "Give a longer text, or more of them, to --text.",
+            found=len(text), needed=at_least,
+        )  # fmt: skip
     if known is not None and known != fingerprint(text):
         raise UserError(
             "the checkpoint was trained on another text. Give the same files to --text, in the "
@@ -195,18 +217,21 @@ def fingerprint(text: str) -> str:
 
 def read_text(path: Path, expected: str) -> str:
     """A file's text in UTF-8. Raises UserError, with what was expected, where there is none."""
-    reason, text = "", ""
-    utf16 = "it looks like UTF-16. Save it as UTF-8"  # Windows' "Unicode"
+    problem, text = "", ""
+    utf16 = _("it looks like UTF-16. Save it as UTF-8")  # Windows' "Unicode"
     try:
         text = path.read_text(encoding="utf-8-sig")
-        reason = utf16 if "\0" in text else ""
+        problem = utf16 if "\0" in text else ""
     except OSError as error:
-        reason = error.strerror or str(error)
+        problem = reason(error)
     except UnicodeDecodeError as error:
         has_mark = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        reason = utf16 if has_mark else "it is not text in UTF-8"
-    if reason:
-        raise UserError(f"cannot read {path}: {reason}. Expected {expected}.")
+        problem = utf16 if has_mark else _("it is not text in UTF-8")
+    if problem:
+        raise UserError(
+            "cannot read {path}: {problem}. Expected {expected}.",
+            path=path, problem=problem, expected=expected,
+        )  # fmt: skip
     if not text.strip():
-        raise UserError(f"{path} is empty. Expected {expected}.")
+        raise UserError("{path} is empty. Expected {expected}.", path=path, expected=expected)
     return text

@@ -6,6 +6,7 @@ import warnings
 import torch
 
 from common.cli import UserError, summary
+from common.language import _
 
 
 def pick_device(name: str = "auto") -> tuple[torch.device, str]:
@@ -24,11 +25,11 @@ def pick_device(name: str = "auto") -> tuple[torch.device, str]:
         count = torch.accelerator.device_count()
         available += [accelerator.type] + [f"{accelerator.type}:{i}" for i in range(count)]
     if name not in available:
-        reason = f" ({problem})" if problem else ""
         raise UserError(
-            f"device {name!r} is not available here{reason}. "
-            f"Choose one of: auto, {', '.join(available)}."
-        )
+            "device {name!r} is not available here{reason}. Choose one of: auto, {available}.",
+            name=name, reason=f" ({problem})" if problem else "",
+            available=", ".join(available),
+        )  # fmt: skip
     return torch.device(name), name
 
 
@@ -42,7 +43,8 @@ def _accelerator() -> tuple[torch.device | None, str]:
             try:
                 (torch.ones(1, device=accelerator) + 1).item()
             except Exception as error:  # too old a card, or out of memory: there are many kinds
-                return None, f"{accelerator.type} does not work: {_first_sentence(error)}"
+                about = {"device": accelerator.type, "reason": _first_sentence(error)}
+                return None, _("{device} does not work: {reason}").format(**about)
             return accelerator, ""
     return None, _first_sentence(caught[0].message) if caught else ""
 

@@ -9,12 +9,9 @@ import torch
 from torch import nn
 
 from common.cli import UserError, atomic_write
+from common.language import _
 
 TEMPLATE = Path(__file__).with_name("draw.html")
-KNOWN = (
-    "The page knows Linear, ReLU, Conv2d (odd kernel, stride 1, padding 'same'), BatchNorm2d right "
-    "after it, MaxPool2d(2), Flatten, Dropout and Identity, one after the other."
-)
 
 
 def write_draw_page(model: nn.Module, path: Path) -> None:
@@ -56,7 +53,9 @@ def _chain(model: nn.Module) -> nn.Sequential:
             ):
                 layers.append(module)
             case _:
-                raise UserError(f"the page cannot compute {module}. {KNOWN}")
+                raise UserError(
+                    "the page cannot compute {module}. {known}", module=module, known=_known()
+                )
     chain = nn.Sequential(*layers)
     images = torch.randn(100, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     try:
@@ -64,10 +63,20 @@ def _chain(model: nn.Module) -> nn.Sequential:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
     except (RuntimeError, AssertionError):
         name = type(model).__name__
-        raise UserError(f"{name} computes more than its layers do, or less. {KNOWN}") from None
+        raise UserError(
+            "{name} computes more than its layers do, or less. {known}", name=name, known=_known()
+        ) from None
     if expected.shape != (100, 10):
-        raise UserError(f"expected ten logits for an image, got {tuple(expected.shape[1:])}.")
+        shape = tuple(expected.shape[1:])
+        raise UserError("expected ten logits for an image, got {shape}.", shape=shape)
     return chain
+
+
+def _known() -> str:
+    return _(
+        "The page knows Linear, ReLU, Conv2d (odd kernel, stride 1, padding 'same'), BatchNorm2d "
+        "right after it, MaxPool2d(2), Flatten, Dropout and Identity, one after the other."
+    )
 
 
 def _keeps_size(layer: nn.Conv2d) -> bool:

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from common.cli import reason
+from common.language import _
+
 FLAT = 0.1  # of the way from black to white: less contrast than that shows nothing
 
 
@@ -25,16 +28,16 @@ def open_picture(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             start = file.read(12)
-        reason = "it is in an unknown format; expected PNG, JPEG or the like"
+        problem = _("it is in an unknown format; expected PNG, JPEG or the like")
         if not start:
-            reason = "the file is empty"
+            problem = _("the file is empty")
         elif start[4:8] == b"ftyp":
-            reason = "it is a HEIC photo or a video; export it as JPEG or PNG first"
+            problem = _("it is a HEIC photo or a video; export it as JPEG or PNG first")
     except Image.DecompressionBombError:
-        reason = f"it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
+        problem = _("it has more than {n:,} pixels").format(n=2 * Image.MAX_IMAGE_PIXELS)
     except (OSError, ValueError, SyntaxError) as error:
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-    raise ValueError(f"cannot be read as a picture: {reason}")
+        problem = reason(error)
+    raise ValueError(_("cannot be read as a picture: {problem}").format(problem=problem))
 
 
 def _make_opaque(image: Image.Image) -> Image.Image:
@@ -85,7 +88,8 @@ def find_ink(pixels: np.ndarray) -> np.ndarray:
     ink, share = min((_ink_on(pixels, paper) for paper in (usual, other)), key=lambda one: one[1])
     ink = _main_parts(ink)
     if share == np.inf or not ink.any():
-        raise ValueError("it shows no digit: expected one, on plain paper and nothing around it")
+        message = _("it shows no digit: expected one, on plain paper and nothing around it")
+        raise ValueError(message)
     return ink
 
 
@@ -109,11 +113,11 @@ def _ink_on(pixels: np.ndarray, paper: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _distance_from_paper(pixels: np.ndarray, paper: np.ndarray) -> np.ndarray:
     """How far each pixel differs from a plane that is fitted to the colours of the paper (H, W)."""
-    height, width, _ = pixels.shape
+    height, width = pixels.shape[:2]
     y, x = np.mgrid[0:height, 0:width]
     plane = np.stack([np.ones_like(x), x / width, y / height], axis=-1)  # (H, W, 3)
     distance = color_distance(pixels, paper)
-    for _ in range(3):  # the better the fit, the better is known what is paper
+    for i in range(3):  # the better the fit, the better is known what is paper
         tolerance = max(FLAT / 2, min(2 * np.median(distance), distance.max() / 2))
         is_paper = distance <= tolerance
         coefficients, *_ = np.linalg.lstsq(plane[is_paper], pixels[is_paper], rcond=None)
@@ -160,7 +164,7 @@ def _main_parts(ink: np.ndarray) -> np.ndarray:
         kept = ~at_border
     kept &= areas >= 0.02 * areas[kept].sum()
     near = np.isin(names, parts[kept])
-    for _ in range(max(1, max(ink.shape) // 70)):  # their soft edges, too
+    for i in range(max(1, max(ink.shape) // 70)):  # their soft edges, too
         near = _neighbours(near).max(axis=0)
     return np.where(near, ink, 0)
 

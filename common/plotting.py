@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from common.cli import UserError, atomic_write, display_path
+from common.language import _
 
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -57,10 +58,11 @@ def finish(fig, path: Path, show: bool = False) -> None:
 
     with atomic_write(path) as temporary:
         fig.savefig(temporary)
-    print(f"Figure:     {display_path(path)}")
+    print(_("Figure:     {path}").format(path=display_path(path)))
     if show or "inline" in plt.get_backend():
         if plt.get_backend().lower() == "agg":
-            print("No window can be opened here: look at the file instead.", file=sys.stderr)
+            message = _("No window can be opened here: look at the file instead.")
+            print(message, file=sys.stderr)
         else:
             plt.show()
     plt.close(fig)

@@ -7,6 +7,7 @@ import torch
 from tqdm import tqdm
 
 from common.cli import ROOT, UserError, atomic_write, display_path
+from common.language import _
 
 
 def full_batch(model, criterion, optimizer, x_data, y_data, epochs, every):
@@ -107,18 +108,26 @@ def read_checkpoint(path: Path, *names: str) -> dict:
     if not path.exists():
         scripts = [script.name for script in ROOT.glob("[0-9][0-9]_*.py")]
         written = [name for name in scripts if name[:3] == path.name[:3]]
-        how = f": python {written[0]}" if written else ", or name another file"
-        raise UserError(f"there is no checkpoint {display_path(path)}. Train first{how}.")
+        name = display_path(path)
+        if not written:
+            raise UserError(
+                "there is no checkpoint {path}. Train first, or name another file.", path=name
+            )
+        raise UserError(
+            "there is no checkpoint {path}. Train first: python {script}.",
+            path=name, script=written[0],
+        )  # fmt: skip
     try:
         # weights_only: a checkpoint is a pickle, and a pickle from a stranger could run any code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(checkpoint, dict) or not set(names) <= set(checkpoint):
             raise TypeError(f"a checkpoint is a dict with {names}")
     except Exception as error:  # a wrong file can fail in as many ways as there are files
-        reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
-            f"{path} is not a checkpoint of this project ({reason}). "
-            "Train again, or name another file."
+            "{path} is not a checkpoint of this project ({reason}). Train again, or name another "
+            "file.",
+            path=path,
+            reason=_(getattr(error, "strerror", None) or type(error).__name__),
         ) from None
     return checkpoint
 
@@ -142,6 +151,8 @@ def load_checkpoint(path: Path, model: torch.nn.Module, *optimizers) -> object:
         return checkpoint["history"]
     except (KeyError, IndexError, AttributeError, TypeError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[:2][-1].strip().rstrip(".")  # torch's 2nd names it
-        wrong = f"{path} belongs to another model than this {type(model).__name__}: {reason}"
-        remedy = "Delete it and train again, or choose another --output-dir."
-        raise UserError(f"{wrong}. {remedy}") from None
+        raise UserError(
+            "{path} belongs to another model than this {model}: {reason}. Delete it and train "
+            "again, or choose another --output-dir.",
+            path=path, model=type(model).__name__, reason=reason,
+        ) from None  # fmt: skip

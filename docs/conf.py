@@ -20,6 +20,7 @@ sys.path.insert(0, str(DOCS))
 import notebooks  # noqa: E402
 
 os.environ["PYTHONPATH"] = str(DOCS.parent)  # the chapters import common
+os.environ["LC_ALL"] = "C.UTF-8"  # and speak English
 
 project = "PyTorch, step by step"
 author = ""

@@ -24,6 +24,8 @@ from common.cli import ROOT
 from common.device import pick_device
 from practice.few import hurry, keep_few_images  # noqa: F401, for the tests
 
+os.environ["LC_ALL"] = "C.UTF-8"  # the tests read English, in this process and in others
+
 needs_cuda = pytest.mark.skipif(pick_device()[0].type != "cuda", reason="needs CUDA")
 
 

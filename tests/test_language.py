@@ -1,0 +1,160 @@
+"""common/language.py, and the catalogues: what readers of Chinese see."""
+
+import argparse
+import ast
+import ctypes
+import errno
+import os
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from common import cli, language
+from common.cli import ROOT
+
+CHAPTERS = sorted(ROOT.glob("[0-9][0-9]_*.py"))
+SOURCES = {
+    "common": [*ROOT.glob("common/*.py"), *CHAPTERS],
+    "practice": [*ROOT.glob("practice/*.py")],
+}
+
+
+@pytest.fixture
+def speak(monkeypatch):
+    """speak("--lang", "zh", LANG="…") sets flags and environment; nothing else is set."""
+
+    def speak(*flags, **environment):
+        monkeypatch.setattr(sys, "argv", ["chapter.py", *flags])
+        for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+            monkeypatch.setenv(name, environment.get(name, ""))
+
+    return speak
+
+
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LC_ALL": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"LC_MESSAGES": "en_US.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
+    ],
+)
+def test_the_language_is_the_systems(environment, expected, speak, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    speak(**environment)
+    assert language.language() == expected
+
+
+@pytest.mark.parametrize("number, expected", [(0x0804, "zh"), (0x0409, "en"), (0xFFFF, "en")])
+def test_the_language_is_that_of_windows(number, expected, speak, monkeypatch):
+    """Unless an environment variable names another."""
+    kernel = SimpleNamespace(GetUserDefaultUILanguage=lambda: number)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    speak()
+    assert language.language() == expected
+    speak(LANG="zh_CN" if expected == "en" else "en_US")
+    assert language.language() != expected
+
+
+def test_the_flag_goes_before_the_system(speak):
+    for flags, expected in [
+        (["--lang", "zh"], "zh"),
+        (["--epochs", "3", "--lang=zh", "--step"], "zh"),
+        (["--lang", "zh", "--lang", "en"], "en"),
+        (["--lang", "fr"], "en"),
+        (["--prompt", "with --lang zh in it"], "en"),
+    ]:
+        speak(*flags, LANG="en_US.UTF-8")
+        assert language.language() == expected
+    speak("--lang", "en", LANG="zh_CN.UTF-8")
+    assert language.language() == "en"
+
+
+def said(path: Path) -> list[ast.expr]:
+    """What a file says to the reader: the first arguments of _(…) and UserError(…)."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    calls = [node for node in nodes if isinstance(node, ast.Call) and node.args]
+    return [c.args[0] for c in calls if re.fullmatch(r"(cli\.)?UserError|_", ast.unparse(c.func))]
+
+
+def fields(text: str) -> list[str]:
+    return sorted(re.findall(r"\{\w+.*?\}|%(?:\(\w+\))?[rs]", text))
+
+
+@pytest.mark.parametrize("where", SOURCES)
+def test_every_message_is_translated_and_no_translation_is_stale(where):
+    """In practice/ every paragraph of the hints is a message, too."""
+    found = [node for path in SOURCES[where] for node in said(path)]
+    messages = {node.value for node in found if isinstance(node, ast.Constant)}
+    if where == "practice":
+        hints = (ROOT / "practice" / "hints.md").read_text(encoding="utf-8").split("\n## ", 1)[1]
+        paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", hints)]
+        messages |= {one for one in paragraphs if not re.match(r"(## )?\d\d ", one)}
+    assert len(messages) > 20
+    assert not messages - set(language.catalog(*language.CATALOGS))
+    translated = language.catalog(ROOT / where / "zh_CN.po")
+    known = messages | {os.strerror(code) for code in errno.errorcode}
+    argparses = Path(argparse.__file__).read_text(encoding="utf-8")
+    assert not {text for text in set(translated) - known if text not in argparses}
+    for text, chinese in translated.items():
+        assert re.search("[一-鿿]", chinese) and fields(text) == fields(chinese), text
+    for node in found:  # what is put together before it is looked up is in no catalogue
+        assert not isinstance(node, ast.JoinedStr | ast.BinOp), ast.unparse(node)
+
+
+REFUSED = """--epohcs=3 --nonsense --lr --lr=0 --seed=-1 --temperature=x --lang=fr --text --s
+--step=1 1""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("flag", REFUSED)
+def test_wrong_flags_are_refused_in_chinese(flag, speak):
+    speak(LANG="zh_CN.UTF-8")
+    with pytest.raises(cli.UserError) as error:
+        cli.parser("doc", lr=0.1, epochs=3, text=[], temperature=0.8).parse_args([flag])
+    assert not re.findall(r"(?<![-\w'])[a-z]{2,}(?![\w'])", str(error.value).replace("en, zh", ""))
+    assert ("--epochs" in str(error.value)) == (flag == "--epohcs=3")
+    assert ("--lr=VALUE" in str(error.value)) == (flag == "--lr")
+
+
+def test_errors_are_told_in_the_readers_language(tmp_path, run):
+    flags = ["--resume", "--output-dir", tmp_path]
+    assert "error: there is no checkpoint" in run("12_small_llm", *flags).err
+    done = run("12_small_llm", *flags, "--lang", "zh")
+    path = cli.display_path(tmp_path / "12_small_llm.pt")
+    assert done.err == f"错误：没有检查点 {path}。请先训练：python 12_small_llm.py\n"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_paragraph_of_a_chapter_is_translated(path, speak):
+    """But for drawings, and names. No line that a translation is broken into begins a list."""
+    cells = re.split("(?m)^# %%", path.read_text(encoding="utf-8"))
+    prose = "".join(cell.split("\n", 1)[1] for cell in cells if cell.startswith(" [markdown]"))
+    prose = re.sub('(?m)^# ?|^"""', "", prose)
+    speak(LANG="en_US")
+    assert language.page(prose, path.stem) == prose
+    speak(LANG="zh_CN")
+    both = [re.split(r"\n\s*\n", p.strip()) for p in (prose, language.page(prose, path.stem))]
+    for english, chinese in zip(*both, strict=True):
+        is_name = re.fullmatch(r"## [\w.]+", english)
+        if not english.startswith("    ") and not is_name:
+            assert chinese != english and re.search("[一-鿿]", chinese), english
+        assert not re.search(r"^(?:[-+*]|\d+\.) |^#.*\]\(", chinese, re.MULTILINE), chinese
+
+
+def test_step_shows_a_chapter_in_chinese(run, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr("builtins.input", waited.append)
+    done = run("03_nn_linear", "--step", "--lang=zh", "--device=cpu", "--output-dir", tmp_path)
+    assert done.out.startswith("第 3 章 · 用 torch.nn 做线性回归") and len(waited) == 9
+    assert "\n设备：cpu\n" in done.out and "\n2. 模型构建\n" in done.out
+    words = re.sub(r"\s", "", done.out)
+    assert "五行代码" in words and "每一轮有五个调用" in words and "model=LinearModel()" in words
+    assert not re.search("The task is|Each epoch makes", done.out)
+    assert f"图：        {cli.display_path(tmp_path / '03_nn_linear.png')}\n" in done.out
