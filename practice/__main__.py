@@ -257,9 +257,9 @@ def _section(source: str, gap: pages.Gap) -> int:
 
 
 def read_hints() -> dict[str, list[str]]:
-    """For "07 softmax" the idea, and the functions to use: a section's paragraphs in hints.md."""
+    """For "07 softmax" the idea, and the functions to use: a section's two points in hints.md."""
     __, *sections = re.split(r"^## (.*)\n", HINTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    texts = [section.strip().split("\n\n") for section in sections[1::2]]
+    texts = [re.findall(r"^- (.*)", section, flags=re.MULTILINE) for section in sections[1::2]]
     return dict(zip(sections[::2], texts, strict=True))
 
 

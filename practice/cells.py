@@ -133,7 +133,7 @@ def compare(path: Path, folder: Path) -> dict | None:
             mine.functions = own.names
             problem = _run_and_compare(own, mine, theirs, cell, before, inputs, state)
             if problem:
-                place = {"cell": at, "heading": theirs.heading, "section": theirs.section}
+                place = {"cell": at, "heading": cell.heading, "section": cell.section}
                 return place | problem
             mine.random = own.random
     return None

@@ -14,6 +14,7 @@ import pytest
 
 from common import cli, language
 from common.cli import ROOT
+from practice.__main__ import read_hints
 
 CHAPTERS = sorted(ROOT.glob("[0-9][0-9]_*.py"))
 SOURCES = {
@@ -90,13 +91,11 @@ def fields(text: str) -> list[str]:
 
 @pytest.mark.parametrize("where", SOURCES)
 def test_every_message_is_translated_and_no_translation_is_stale(where):
-    """In practice/ every paragraph of the hints is a message, too."""
+    """In practice/ the hints are messages, too."""
     found = [node for path in SOURCES[where] for node in said(path)]
     messages = {node.value for node in found if isinstance(node, ast.Constant)}
     if where == "practice":
-        hints = (ROOT / "practice" / "hints.md").read_text(encoding="utf-8").split("\n## ", 1)[1]
-        paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", hints)]
-        messages |= {one for one in paragraphs if not re.match(r"(## )?\d\d ", one)}
+        messages |= {text for texts in read_hints().values() for text in texts}
     assert len(messages) > 20
     assert not messages - set(language.catalog(*language.CATALOGS))
     translated = language.catalog(ROOT / where / "zh_CN.po")
