@@ -407,7 +407,7 @@ def continue_prompt(args):
     config, vocabulary = saved["config"], saved["vocabulary"]
     unknown = sorted(set(args.prompt) - set(vocabulary))
     if unknown:
-        raise cli.UserError("the model can't read {c!r}: its training text has none.", c=unknown[0])
+        raise cli.UserError("the training text has no {c!r}: the model can't use it.", c=unknown[0])
     model = GPT(len(vocabulary), config)
     training.load_checkpoint(path, model)
     prompt = args.prompt or vocabulary[0]

