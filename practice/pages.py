@@ -341,7 +341,7 @@ def read_source(chapter: Path) -> str:
         ) from None
     except OSError as error:
         raise UserError(
-            "cannot read {path}: {reason}.", path=shown, reason=error.strerror
+            "cannot read {path}: {reason}.", path=shown, reason=cli.reason(error)
         ) from None
     if not source.strip("\0 \t\r\n\f"):
         raise UserError("{path} is empty. Write it, and save it.", path=shown)
