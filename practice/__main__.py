@@ -153,11 +153,12 @@ def explain(problem: dict) -> str:
     if problem.get("error"):
         text.append(textwrap.indent(problem["error"], "   "))
     if problem.get("word"):
-        text.append(f"   {problem['word'][0].upper()}{problem['word'][1:]}")
+        # A sentence may begin with a name, such as backward().
+        text.append(f"   {re.sub('^[a-z](?=[a-z]* )', lambda c: c[0].upper(), problem['word'])}")
     if problem.get("test"):
         text.append(f"   ({_('found by')}: {problem['test']})")
     if (problem.get("printed") or "").strip():
-        last = lines_of(problem["printed"].rstrip())[-10:]
+        last = lines_of(problem["printed"].rstrip())[-5:]
         text.append(_("Your code printed:") + textwrap.indent("\n" + "\n".join(last), "   "))
     return "\n".join(text)
 

@@ -29,7 +29,7 @@ from common.cli import ROOT, UserError
 from common.language import _
 from practice import diagnosis
 from practice.few import hurry
-from practice.pages import GAP, Cell, find_cells, names_first_read
+from practice.pages import GAP, Cell, find_cells, is_guard, is_kept, lines_of, names_first_read
 from practice.watch import Watch
 
 LETTERS = "".join(random.Random(0).choices("abcd", k=6_000))
@@ -71,7 +71,7 @@ class Page:
         return self.path.read_text(encoding="utf-8-sig")
 
     def run(self, cell: Cell) -> None:
-        """Run a cell, statement by statement: each definition is replaced by that of `functions`."""
+        """Run a cell by statements; each definition is replaced by that of `functions`."""
         main = ModuleType("__main__")
         main.__dict__.update(self.names)
         torch.set_rng_state(self.random)
@@ -126,12 +126,11 @@ def compare(path: Path, folder: Path) -> dict | None:
     with _surroundings():
         for at, (theirs, cell) in enumerate(pairs):
             is_figure = "plotting.finish" in theirs.source
-            before = _snapshot(own.names)
             with Inputs() as inputs, contextlib.redirect_stdout(io.StringIO()):
                 if not is_figure:
                     own.run(theirs)
             mine.functions = own.names
-            problem = _run_and_compare(own, mine, theirs, cell, before, inputs, state)
+            problem = _run_and_compare(own, mine, theirs, cell, inputs, state)
             if problem:
                 place = {"cell": at, "heading": cell.heading, "section": cell.section}
                 return place | problem
@@ -160,7 +159,7 @@ def _joined(cells: list[Cell]) -> Cell:
     return Cell(first.heading, first.section, first.first, source)
 
 
-def _run_and_compare(own, mine, theirs, cell, before, inputs, state) -> dict | None:
+def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
     """Run the reader's cell, and say what is wrong with what it leaves behind."""
     usual, sys.stdout = sys.stdout, io.StringIO()
     watch = Watch()
@@ -175,11 +174,10 @@ def _run_and_compare(own, mine, theirs, cell, before, inputs, state) -> dict | N
         sys.stdout = usual
     is_figure = "plotting.finish" in theirs.source
     names = [] if is_figure else _names_of(theirs, own.names)
-    gap = [line for line in cell.source.split("\n") if GAP.search(line)]
     missing = [name for name in names if name not in mine.names]
-    if gap and (missing or isinstance(error, NameError)):
-        said = GAP.split(gap[0])[1].strip() if len(gap) == 1 else ", ".join(missing)
-        return {"missing": said or ", ".join(missing)}
+    gaps = [GAP.split(line)[1].strip() for line in lines_of(cell.source) if GAP.search(line)]
+    if gaps and (missing or isinstance(error, NameError) or _is_untouched(theirs, cell)):
+        return {"missing": ", ".join([one for one in missing if one in gaps[0]] or gaps[:1])}
     if error is not None:
         return _told(error, mine.path, watch) | {"printed": printed}
     for name in missing:
@@ -187,15 +185,26 @@ def _run_and_compare(own, mine, theirs, cell, before, inputs, state) -> dict | N
                 "expected": diagnosis.shown(own.names[name])}  # fmt: skip
     is_timed = bool(TIMED.search(theirs.source))
     for name in names:
-        different = Comparison(own, mine, before, inputs, state, is_timed).of(name)
+        different = Comparison(own, mine, inputs, state, is_timed).of(name)
         if different:
             words = watch.words()
             if words:
                 different["word"] = words[0]
-            if gap and mine.names[name] is before.get(name):
-                return {"missing": GAP.split(gap[0])[1].strip()}
             return {"name": name, "printed": printed} | different
     return None
+
+
+def _is_untouched(theirs: Cell, mine: Cell) -> bool:
+    """Whether nothing has been written into the cell: it has no more statements than what stays."""
+    kept = [node for node in _statements(theirs.source) if is_kept(node)]
+    return len(_statements(mine.source)) <= len(kept)
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    """The statements, and those under `if __name__ …` instead of it."""
+    body = ast.parse(source).body
+    inner = [part for node in body for part in (node.body if is_guard(node) else [node])]
+    return [node for node in inner if not isinstance(node, ast.Pass)]
 
 
 def _told(error: BaseException, path: Path, watch: Watch) -> dict:
@@ -242,41 +251,30 @@ def _names_of(cell: Cell, names: dict) -> list[str]:
     return [name for name in dict.fromkeys(found) if name in wanted and name in names]
 
 
-def _snapshot(names: dict) -> dict:
-    """The page's names as they are before a cell: models and tensors copied, for they change."""
-    copies = {}
-    for name, value in names.items():
-        if isinstance(value, torch.nn.Module | torch.Tensor | list | dict):
-            with contextlib.suppress(Exception):
-                copies[name] = copy.deepcopy(value) if name[:2] != "__" else value
-    return names | copies
-
-
 class Inputs(contextlib.ExitStack):
-    """Records, for each model that is called in a cell, its last input, and for each loss its last
-    labels."""
+    """Records each model that is called in a cell: as it was before, and its first input."""
 
     def __enter__(self):
-        self.inputs, self.labels, self.depth = {}, {}, 0
+        self.before, self.depth = {}, 0
         hooks = torch.nn.modules.module
-        self.callback(hooks.register_module_forward_pre_hook(self.before).remove)
-        self.callback(hooks.register_module_forward_hook(self.after, always_call=True).remove)
+        self.callback(hooks.register_module_forward_pre_hook(self.enter).remove)
+        self.callback(hooks.register_module_forward_hook(self.leave, always_call=True).remove)
         return super().__enter__()
 
-    def before(self, module, args):
-        if self.depth == 0:
-            self.inputs[id(module)] = args
+    def enter(self, module, args):
+        if self.depth == 0 and id(module) not in self.before:
+            self.before[id(module)] = copy.deepcopy(module), args
         self.depth += 1
 
-    def after(self, module, args, output):
+    def leave(self, module, args, output):
         self.depth -= 1
 
 
 class Comparison:
     """One name of both pages."""
 
-    def __init__(self, own, mine, before, inputs, state, is_timed):
-        self.own, self.mine, self.before, self.inputs = own.names, mine.names, before, inputs
+    def __init__(self, own, mine, inputs, state, is_timed):
+        self.own, self.mine, self.inputs = own.names, mine.names, inputs
         self.state, self.is_timed = state, is_timed
 
     def of(self, name: str) -> dict | None:
@@ -349,8 +347,8 @@ class Comparison:
         return self.learned(name, got, expected)
 
     def _outputs_differ(self, got, expected) -> bool:
-        inputs = self.inputs.inputs.get(id(expected))
-        if inputs is None or type(got) is type(expected):
+        __, inputs = self.inputs.before.get(id(expected), (None, None))
+        if inputs is None or type(expected).__module__ == "__main__":  # the same class
             return False
         twin = copy.deepcopy(got).eval()
         with torch.no_grad():
@@ -360,12 +358,11 @@ class Comparison:
 
     def learned(self, name, got, expected) -> dict:
         """How far training has come: the distance from the untrained parameters tells."""
-        before = self.before.get(name)
-        start = before if isinstance(before, torch.nn.Module) else None
+        start, __ = self.inputs.before.get(id(expected), (None, None))
         flat = [
             torch.cat([one.detach().flatten() for one in m.parameters()]) for m in (got, expected)
         ]
-        if start is None or type(start) is not type(expected):
+        if start is None:
             return {
                 "got": _("other parameters than expected from the same random numbers"),
                 "expected": _(

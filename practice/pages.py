@@ -321,7 +321,7 @@ def readers_file(chapter: Path) -> Path:
 
 
 def is_blank_grade(source: str) -> bool:
-    """Whether the reader writes the whole program: only a page reads its flags by the book's own."""
+    """Whether the reader writes the whole program: only a page reads its flags by begin."""
     return "chapter.begin(" not in source
 
 
