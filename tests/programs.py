@@ -1,17 +1,64 @@
 """Whole programs as learners write them: the notes' own, others that are right, and wrong ones.
 
-NOTES has the notes' programs, put together from their snippets. RIGHT and WRONG change them:
-an edit is a pair of a regular expression and what replaces it, or a function of the source.
+NOTES has the notes' programs, put together from their snippets; right() and wrong() change them.
+An edit is a pair of a regular expression and what replaces it, or a function of the source.
 """
 
 import ast
 import builtins
 import re
 
-NOTES = {
-    "01": """
-import numpy as np
+LOOP = """
+for epoch in range(100):
+    y_pred = model(x_data)
+    loss = criterion(y_pred, y_data)
+    print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
 
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+LINE = """import torch
+import torch.nn.functional as F
+x_data = torch.tensor([[1.0], [2.0], [3.0]])
+y_data = torch.tensor([[2.0], [4.0], [6.0]])
+class LinearModel(torch.nn.Module):
+    def __init__(self):
+        super(LinearModel, self).__init__()
+        self.linear = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        y_pred = self.linear(x)
+        return y_pred
+
+model = LinearModel()
+criterion = torch.nn.MSELoss(reduction='sum')
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+"""
+HIDDEN = """import numpy as np
+import torch
+from torch.utils.data import Dataset
+from torch.utils.data import DataLoader
+class Model(torch.nn.Module):
+    def __init__(self):
+        super(Model, self).__init__()
+        self.hidden1 = torch.nn.Linear(8, 16)
+        self.hidden2 = torch.nn.Linear(16, 16)
+        self.sigmoid = torch.nn.Sigmoid()
+        self.output = torch.nn.Linear(16, 2)
+
+    def forward(self, x):
+        x = self.sigmoid(self.hidden1(x))
+        x = self.sigmoid(self.hidden2(x))
+        x = self.output(x)
+        return x
+
+model = Model()
+criterion = torch.nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+"""
+NOTES = {
+    "01": """import numpy as np
 x_data = np.array([1.0, 2.0, 3.0])
 y_data = np.array([2.0, 4.0, 6.0])
 xy_data = np.column_stack((x_data, y_data))
@@ -33,14 +80,12 @@ for w in np.arange(0.0, 10.0, 0.1):
     w_list.append(w)
     mse_list.append(mse)
 """,
-    "02": """
-import torch
+    "02": """import torch
 x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
 y = x * 2
 z = y.mean()
 z.backward()
 print(x.grad)
-
 xy_data = [(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]
 
 def forward(x, w):
@@ -50,7 +95,6 @@ def loss(y_pred, y):
     return (y_pred - y) ** 2
 
 w = torch.tensor([[1.0]], requires_grad=True)
-
 for epoch in range(100):
     for x, y in xy_data:
         l = loss(forward(x, w), y)
@@ -67,108 +111,19 @@ for epoch in range(100):
     w.data = w.data - 0.01 * w.grad.data
     w.grad.data.zero_()
 """,
-    "03": """
-import torch
-
-x_data = torch.tensor([[1.0], [2.0], [3.0]])
-y_data = torch.tensor([[2.0], [4.0], [6.0]])
-
-class LinearModel(torch.nn.Module):
-    def __init__(self):
-        super(LinearModel, self).__init__()
-        self.linear = torch.nn.Linear(1, 1)
-
-    def forward(self, x):
-        y_pred = self.linear(x)
-        return y_pred
-
-model = LinearModel()
-criterion = torch.nn.MSELoss(reduction='sum')
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-
-for epoch in range(100):
-    y_pred = model(x_data)
-    loss = criterion(y_pred, y_data)
-    print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
-
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-""",
-    "04": """
-import torch
-import torchvision
-import torch.nn.functional as F
-
+    "03": LINE + LOOP,
+    "04": """import torchvision
 train_set = torchvision.datasets.MNIST(root='./data', train=True, download=True)
 test_set = torchvision.datasets.MNIST(root='./data', train=False, download=True)
-
-x_data = torch.tensor([[1.0], [2.0], [3.0]])
-y_data = torch.tensor([[0.0], [0.0], [1.0]])
-
-class LogisticModel(torch.nn.Module):
-    def __init__(self):
-        super(LogisticModel, self).__init__()
-        self.linear = torch.nn.Linear(1, 1)
-
-    def forward(self, x):
-        y_pred = F.sigmoid(self.linear(x))
-        return y_pred
-
-model = LogisticModel()
-criterion = torch.nn.BCELoss(reduction='sum')
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-
-for epoch in range(1000):
-    y_pred = model(x_data)
-    loss = criterion(y_pred, y_data)
-    print(f'Epoch {epoch+1}/1000, Loss: {loss.item()}')
-
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-""",
-    "05": """
-import numpy as np
-import torch
-
-class Model(torch.nn.Module):
-    def __init__(self):
-        super(Model, self).__init__()
-        self.hidden1 = torch.nn.Linear(8, 16)
-        self.hidden2 = torch.nn.Linear(16, 16)
-        self.sigmoid = torch.nn.Sigmoid()
-        self.output = torch.nn.Linear(16, 2)
-
-    def forward(self, x):
-        x = self.sigmoid(self.hidden1(x))
-        x = self.sigmoid(self.hidden2(x))
-        x = self.output(x)
-        return x
-
+""" + LINE.replace("[[2.0], [4.0], [6.0]]", "[[0.0], [0.0], [1.0]]")
+    .replace("LinearModel", "LogisticModel").replace("self.linear(x)", "F.sigmoid(self.linear(x))")
+    .replace("MSELoss", "BCELoss") + LOOP.replace("100", "1000"),
+    "05": HIDDEN + """
 xy = np.loadtxt('data/diabetes.csv', delimiter=',', dtype=np.float32)
-x_train = torch.from_numpy(xy[:, :-1])
-y_train = torch.from_numpy(xy[:, -1]).long()
-
-model = Model()
-criterion = torch.nn.CrossEntropyLoss()
-optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-
-for epoch in range(100):
-    y_pred = model(x_train)
-    loss = criterion(y_pred, y_train)
-    print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
-
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-""",
-    "06": """
-import numpy as np
-import torch
-from torch.utils.data import Dataset
-from torch.utils.data import DataLoader
-
+x_data = torch.from_numpy(xy[:, :-1])
+y_data = torch.from_numpy(xy[:, -1]).long()
+""" + LOOP,
+    "06": HIDDEN + """
 class MyDataset(Dataset):
     def __init__(self, file_path):
         xy = np.loadtxt(file_path, delimiter=',', dtype=np.float32)
@@ -182,27 +137,9 @@ class MyDataset(Dataset):
     def __getitem__(self, idx):
         return self.x_train[idx], self.y_train[idx]
 
-class Model(torch.nn.Module):
-    def __init__(self):
-        super(Model, self).__init__()
-        self.hidden1 = torch.nn.Linear(8, 16)
-        self.hidden2 = torch.nn.Linear(16, 16)
-        self.sigmoid = torch.nn.Sigmoid()
-        self.output = torch.nn.Linear(16, 2)
-
-    def forward(self, x):
-        x = self.sigmoid(self.hidden1(x))
-        x = self.sigmoid(self.hidden2(x))
-        x = self.output(x)
-        return x
-
 if __name__ == '__main__':
     dataset = MyDataset('data/diabetes.csv')
     train_loader = DataLoader(dataset, batch_size=2, shuffle=True, num_workers=2)
-    model = Model()
-    criterion = torch.nn.CrossEntropyLoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-
     for epoch in range(100):
         for i, data in enumerate(train_loader, 0):
             inputs, labels = data
@@ -214,23 +151,18 @@ if __name__ == '__main__':
             optimizer.step()
         print(f'Epoch {epoch+1}/100, Loss: {loss.item()}')
 """,
-    "07": """
-import torch
+    "07": """import torch
 import torchvision
 from torchvision import datasets, transforms
 from torch.utils.data import DataLoader
 import torch.nn.functional as F
-
 epochs = 100
-
 device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 print(f'Using device: {device}')
-
 transform = transforms.Compose([
     transforms.ToTensor(),
     transforms.Normalize((0.1307,), (0.3081,))
 ])
-
 train_set = torchvision.datasets.MNIST(root='./data', train=True, download=True, transform=transform)
 test_set = torchvision.datasets.MNIST(root='./data', train=False, download=True, transform=transform)
 train_loader = DataLoader(train_set, batch_size=64, shuffle=True)
@@ -263,7 +195,6 @@ class MNISTModel(torch.nn.Module):
         return x
 
 model = MNISTModel().to(device)
-
 criterion = torch.nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
 
@@ -298,7 +229,7 @@ def test():
 train()
 test()
 """,
-}
+}  # fmt: skip
 
 # Edits of every chapter from 3 to 7.
 
@@ -376,7 +307,7 @@ def renamed(source: str) -> str:
     names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
     names |= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
     for at, name in enumerate(sorted(names)):
-        source = re.sub(rf"(?<![./\w']){name}\b(?!=|/d)", f"my_{at}", source)
+        source = re.sub(rf"(?<![.\w'])(?<!\./){name}\b(?!=)", f"my_{at}", source)
     return source
 
 
@@ -410,17 +341,20 @@ def right(number: str) -> dict[str, str]:
         "in a function main": [in_main],
         "the loop in a function": [flat, with_helper] if number == "07" else [with_helper],
         "Sequential": [in_sequence(number)],
-        "Adam": [(SGD, "torch.optim.Adam(params=model.parameters(), lr=0.02)")],
+        "Adam": [(SGD, "torch.optim.Adam(params=model.parameters(), lr=0.1)")],
         "F's losses": [
             (r"criterion\((y_pred.*)\)\n", LOSSES[number] + "\n"),
-            ("import torch\n", "import torch\nimport torch.nn.functional as F\n"),
+            ("import torch\n", "import torch\nfrom torch.nn import functional as F\n"),
         ],
         "a bar": [
             (r"for epoch in (.*):", r"for epoch in tqdm(\1):"),
             ("import torch\n", "import torch\nfrom tqdm import tqdm\n"),
         ],
         "another order, losses in a list": [
-            (UPDATE, r"loss.backward()\n\1optimizer.step()\n\1optimizer.zero_grad()\n\1losses.append(loss.item())"),
+            (
+                UPDATE,
+                r"loss.backward()\n\1optimizer.step()\n\1optimizer.zero_grad()\n\1losses.append(loss.item())",
+            ),
             (PRINT, "pass"),
             ("import torch\n", "import torch\nlosses = []\n"),
             (r"\Z", "print('损失', losses[0], '->', losses[-1])\n"),
@@ -435,10 +369,16 @@ def right(number: str) -> dict[str, str]:
     }
 
 
-TABLE = [(r"    x = self.output\(x\)", "    x = self.sigmoid(self.output(x))"), (r"Linear\(16, 2\)", "Linear(16, 1)")]
+TABLE = [
+    (r"    x = self.output\(x\)", "    x = self.sigmoid(self.output(x))"),
+    (r"Linear\(16, 2\)", "Linear(16, 1)"),
+]
 EPOCH_MEAN = [  # weighted by the batches' sizes
     (r"for epoch in (.*)\n( *)", r"for epoch in \1\n\2seen, loss_sum = 0, 0.0\n\2"),
-    (r"( *)optimizer\.step\(\)", r"\1optimizer.step()\n\1loss_sum += loss.item() * len(labels)\n\1seen += len(labels)"),
+    (
+        r"( *)optimizer\.step\(\)",
+        r"\1optimizer.step()\n\1loss_sum += loss.item() * len(labels)\n\1seen += len(labels)",
+    ),
     (r"\{loss.item\(\)\}", "{loss_sum / seen:.4f}"),
 ]
 OTHERS = {
@@ -449,7 +389,8 @@ OTHERS = {
     "04": {"logits": [(r"F\.sigmoid\((.*)\)", r"\1"), (r"BCELoss", "BCEWithLogitsLoss")]},
     "05": {"one output, and its accuracy": [
         *TABLE, (r"\]\)\.long\(\)", "]).unsqueeze(1)"), ("CrossEntropyLoss", "BCELoss"),
-        (r"\Z", "right = ((model(x_train) > 0.5).float() == y_train).float().mean().item()\nprint(f'Accuracy: {right:.2%}')\n"),
+        (r"_data\)", "_data[:500])"),
+        (r"\Z", "right = ((model(x_data[500:]) > 0.5).float() == y_data[500:]).float().mean().item()\nprint(f'Accuracy: {right:.2%}')\n"),
     ]},
     "06": {
         "one output": [*TABLE, ("CrossEntropyLoss", "BCELoss"), (r"\.squeeze\(1\)\.long\(\)", "")],
@@ -475,13 +416,13 @@ def wrong(number: str) -> dict[str, tuple[str, str]]:
     edits = {
         "no zero_grad": ("zero_grad", (r"optimizer\.zero_grad\(\)", "pass")),
         "step before backward": (
-            "before",
+            "The order is",
             (r"loss\.backward\(\)(\n *)optimizer\.step\(\)", r"optimizer.step()\1loss.backward()"),
         ),
         "no step": ("step", (r"optimizer\.step\(\)", "pass")),
         "no backward": ("backward", (r"loss\.backward\(\)", "pass")),
         "another model's optimizer": (
-            "another model",
+            "The optimizer holds other",
             (r"model\.parameters\(\)", "__import__('copy').deepcopy(model).parameters()"),
         ),
         "no learning rate": ("learning rate", (r"lr=0\.01", "lr=0.0")),
@@ -494,8 +435,8 @@ def wrong(number: str) -> dict[str, tuple[str, str]]:
         "somebody is asked": ("type", (r"\Z", "input('again?')\n")),
         "a loss summed with its graph": (
             "graph",
-            (r"import torch\n", "import torch\nloss_sum = 0\n"),
-            (r"( *)optimizer\.step\(\)", r"\1optimizer.step()\n\1loss_sum += loss"),
+            (r"import torch\n", "import torch\nloss_sums = [0]\n"),
+            (r"( *)optimizer\.step\(\)", r"\1optimizer.step()\n\1loss_sums[0] += loss"),
         ),
     }
     return {
@@ -504,8 +445,14 @@ def wrong(number: str) -> dict[str, tuple[str, str]]:
     }
 
 
-FLAT_LABELS = ("broadcast", (r"y_data = .*\[\[(.*)\], \[(.*)\], \[(.*)\]\]", r"y_data = torch.tensor([\1, \2, \3]"))
-SOFTMAX = ("softmax", (r"( *)x = self.(output|linear5)\(x\)", r"\1x = torch.softmax(self.\2(x), dim=1)"))
+FLAT_LABELS = (
+    "broadcast",
+    (r"y_data = .*\[\[(.*)\], \[(.*)\], \[(.*)\]\]", r"y_data = torch.tensor([\1, \2, \3]"),
+)
+SOFTMAX = (
+    "softmax",
+    (r"( *)x = self.(output|linear5)\(x\)", r"\1x = torch.softmax(self.\2(x), dim=1)"),
+)
 EVAL = ("eval", (r"( *)for epoch in ", r"\1model.eval()\n\1for epoch in "))
 UNSHUFFLED = ("shuffle", ("shuffle=True", "shuffle=False"))
 MISTAKES = {
@@ -525,7 +472,7 @@ MISTAKES = {
             (r"\.long\(\)", ""),
         ),
         "seven features": ("8", (r":-1\]", ":-2]"), (r"Linear\(8", "Linear(7")),
-        "an invented accuracy": ("accuracy", (r"\Z", "print('Accuracy: 0.97')\n")),
+        "an invented accuracy": ("not the share", (r"\Z", "print('Accuracy: 0.97')\n")),
         "trained in evaluation mode": EVAL,
     },
     "06": {
@@ -537,15 +484,15 @@ MISTAKES = {
         "softmax before the loss": SOFTMAX,
         "not shuffled": UNSHUFFLED,
         "trained in evaluation mode": EVAL,
-        "divided by the batches": ("accuracy", (r"total \+= .*", "total += 1")),
+        "divided by the batches": ("not the share", (r"total \+= .*", "total += 1")),
         "tested with the training data": ("training data", (r"enumerate\(test_loader", "enumerate(train_loader")),
         "the last batch's accuracy": (
-            "accuracy", (r"correct \+= ", "correct = "), (r"total \+= ", "total = "),
+            "all 500 test images", (r"correct \+= ", "correct = "), (r"total \+= ", "total = "),
         ),
-        "no accuracy": ("accuracy", (r"    print\(f'Acc.*\n", "")),
-        "an invented accuracy": ("accuracy", (r"\{correct/total:.4f\}", "0.9748")),
-        "the labels are predicted": ("accuracy", (r"torch.argmax\(y_pred, dim=1\)", "labels.clone()")),
-        "all the same label": ("accuracy", (r"loss = criterion\(y_pred, labels\)", "loss = criterion(y_pred, labels * 0)"), ("epochs = 10", "epochs = 60")),
+        "no accuracy": ("no accuracy is printed", (r"    print\(f'Acc.*\n", "")),
+        "an invented accuracy": ("not the share", (r"\{correct/total:.4f\}", "0.9748")),
+        "the labels are predicted": ("output says", (r"torch.argmax\(y_pred, dim=1\)", "labels.clone()")),
+        "all the same label": ("the accuracy on the test images is 0.0", (r"loss = criterion\(y_pred, labels\)", "loss = criterion(y_pred, labels * 0)"), ("epochs = 10", "epochs = 60")),
         "tested before it was trained": ("before", (r"train\(\)\ntest\(\)", "test()\ntrain()")),
     },
 }  # fmt: skip
