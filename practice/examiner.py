@@ -162,7 +162,7 @@ class Examiner:
         known = {name.split(".")[0] for name in last}
         chosen = []
         for item in items:
-            names = _names(item.function.__code__) & set(order)
+            names = _named_by(item) & set(order)
             if names and names <= known:
                 chosen.append((max(order[name] for name in names), item))
         chosen.sort(key=lambda one: (one[0], one[1].function.__code__.co_firstlineno))
@@ -204,7 +204,7 @@ class Examiner:
         function = self.blamed()
         if not self.running:  # it failed between two calls, or in a run
             function = self.in_traceback(error)
-        function = function or self.last or self.named_last(item)
+        function = self.should_make(error) or function or self.last or self.named_last(item)
         message, is_said = _words_of(error)
         if "does not require grad" in message:
             message = (
@@ -236,6 +236,17 @@ class Examiner:
                     return one.name
         return None
 
+    def should_make(self, error: BaseException) -> str | None:
+        """The __init__ that an attribute is missing from, if the project's own makes it."""
+        found = re.fullmatch(r"'(\w+)' object has no attribute '(\w+)'", str(error))
+        if not found:
+            return None
+        name, makes = f"{found[1]}.__init__", []
+        for source in (_read(ROOT / self.path.name), _read(self.path)):
+            bodies = [str(one.lines(source)) for one in find_functions(source) if one.name == name]
+            makes.append(re.search(rf"self\.{found[2]}\b", "".join(bodies)))
+        return name if makes[0] and not makes[1] else None
+
     def fails_too(self, name: str, args: tuple, kwargs: dict) -> bool:
         """Whether the project's own function can't do anything with these arguments either."""
         reference = self.references.get(name)
@@ -254,7 +265,7 @@ class Examiner:
     def named_last(self, item) -> str | None:
         """The last function in the file's order that the test's code names: what it is about."""
         order = _definitions(ROOT / self.path.name)
-        names = sorted(_names(item.function.__code__) & set(order), key=order.get)
+        names = sorted(_named_by(item) & set(order), key=order.get)
         functions = [one.name for one in find_functions(_read(ROOT / self.path.name))]
         return next((one for one in functions if names and one.split(".")[0] == names[-1]), None)
 
@@ -367,6 +378,17 @@ def _functions(module: ModuleType):
 def _is_written_in(module: ModuleType, method: FunctionType) -> bool:
     """Whether the method stands in the module's file: a dataclass's __init__ does not."""
     return inspect.unwrap(method).__code__.co_filename == module.__file__
+
+
+def _named_by(item: pytest.Function) -> set[str]:
+    """All names in a test's code, and in that of its file's functions that it calls."""
+    names, functions = set(), [item.function]
+    for function in functions:
+        names |= _names(function.__code__)
+        called = [getattr(item.module, name, None) for name in _names(function.__code__)]
+        ours = [one for one in called if getattr(one, "__module__", "") == item.module.__name__]
+        functions += [one for one in ours if isinstance(one, FunctionType) and one not in functions]
+    return names
 
 
 def _names(code: CodeType) -> set[str]:

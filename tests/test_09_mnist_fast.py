@@ -12,7 +12,7 @@ import torch
 from conftest import assert_drawn, hurry, layers, needs_cuda, parameters
 from torch.utils.data import DataLoader, TensorDataset
 
-from common import training
+from common import data, training
 from common.chapter import load
 from common.cli import ROOT
 
@@ -231,11 +231,12 @@ def test_update_is_the_notes_loop(bf16, chapter):
     torch.testing.assert_close(parameters(model), wanted, atol=1e-3, rtol=0)
 
 
-def test_notes_loader_fetches_image_by_image(chapter, ran, few_images):
-    loader = chapter.notes_loader(chapter.mnist_root())
+def test_notes_loader_fetches_image_by_image(chapter, few_images):
+    root = data.mnist_root()
+    loader = chapter.notes_loader(root)
     assert type(loader) is DataLoader and loader.batch_size == 64 and loader.num_workers == 0
     assert not hasattr(loader.dataset, "__getitems__")
-    images, labels = ran.names.images, ran.names.labels
+    images, labels = data.read_mnist(root, train=True)
     assert len(loader.dataset) == len(images) == 1000
     assert all(torch.equal(loader.dataset[i][0], images[i]) for i in range(50))
     torch.manual_seed(5)
