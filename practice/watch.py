@@ -136,6 +136,10 @@ def _version(x: torch.Tensor) -> int:
     return 0 if x.is_inference() else x._version
 
 
+def _value(loss: torch.Tensor) -> float:
+    return loss.item() if loss.numel() == 1 else float(loss.detach().mean())
+
+
 def _crosses(a, b) -> bool:
     """Whether one is (N, 1) and the other (N,): together they make (N, N)."""
     one, other = sorted((a.shape, b.shape), key=len)
@@ -208,7 +212,8 @@ class Watch:
 
     def _called(self, name, output, module, *args, **kwargs):
         if module not in self.used:
-            parameters = list(map(id, module.parameters()))
+            parameters = module._modules or module._parameters  # a criterion has neither
+            parameters = parameters and list(map(id, module.parameters()))
             if not parameters:
                 return
             self.used[module] = Used(module, forward={"number": len(self.used)})
@@ -233,7 +238,7 @@ class Watch:
         if not forwards and self._last and input.ndim:
             last = _tensors(self._last.output)[:1]
             forwards = [self._last.forward for one in last if one.shape[:1] == input.shape[:1]]
-        value = math.nan if result.is_meta else float(result.detach().mean())
+        value = math.nan if result.is_meta else _value(result)
         samples = len(input) if input.ndim > (name == "cross_entropy") else 1
         loss = Loss(value, samples, False, self._of(forwards), result.requires_grad)
         while node is not None and node.name().startswith(SAME_NUMBERS):
@@ -327,7 +332,7 @@ class Watch:
         for tensor in [tensors] if isinstance(tensors, torch.Tensor) else tensors:
             if not self._marks([tensor.grad_fn], "loss"):
                 self._mark(tensor, "loss", len(self.losses))
-                value = float(tensor.detach().mean())
+                value = _value(tensor)
                 self.losses.append(Loss(value, 1, True, self._of(forwards), True))
         for note in notes:
             if "loss" in note:
