@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 import re
+import sys
 import threading
 import weakref
 from dataclasses import dataclass, field
@@ -211,6 +212,10 @@ class Watch:
         return list(self.used)[forwards[0]["number"]] if forwards else None
 
     def _called(self, name, output, module, *args, **kwargs):
+        caller = sys._getframe(3)
+        while caller and caller.f_code.co_name == "forward":  # model.forward(x) calls the layers
+            owner, caller = caller.f_locals.get("self"), caller.f_back
+            module = owner if isinstance(owner, Module) else module
         if module not in self.used:
             parameters = module._modules or module._parameters  # a criterion has neither
             parameters = parameters and list(map(id, module.parameters()))
@@ -226,7 +231,7 @@ class Watch:
             rows = _rows(x) if x.ndim and not x.is_meta and len(used.seen) < MOST_ROWS else ()
             used.version = _version(x)
             used.seen.update(rows)
-        used.inputs, used.output = inputs, output
+        used.inputs, used.output, used.version = inputs, output, version
         number = used.forward["number"]
         used.forward = {"number": number, "rows": rows, "eval": not module.training}
         for tensor in _tensors(output):

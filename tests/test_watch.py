@@ -85,6 +85,7 @@ RIGHT = [  # each a program, and what is written instead of what
     (CLASSES, ZERO, f"if i % 2 == 0: {ZERO}", STEP, f"if i % 2 == 1: {STEP}"),
     (LINE, FIVE[FIVE.index(ZERO):], f"def turn():\n        {ZERO}\n        {BACKWARD}\n"
      "        return loss\n    optimizer.step(turn)\n"),
+    (CLASSES, "model(inputs)\n", "model.forward(inputs)\n", "no_grad()", "inference_mode()"),
     (CLASSES, LOOP, "model = torch.compile(model, backend='eager', fullgraph=True)\nfor epoch"),
     # another order that does the same; steps that train nothing; two optimizers, or one by hand
     (LINE, BACKWARD, "pass", ZERO, f"{ZERO}; {BACKWARD}"),
@@ -198,6 +199,8 @@ def test_what_a_program_did_is_recorded():
     assert all(one.predicts and one.model is scope["model"] for one in watch.comparisons)
     assert [one.total for one in watch.comparisons] == [10, 10, 5] * 3
     assert len({row for one in watch.comparisons for row in one.rows}) == 25
+    watch, _words, scope = watched(CLASSES, "model(inputs)\n", "model.forward(inputs)\n")
+    assert watch.models == [scope["model"]]
     watch, _words, scope = watched(BY_HAND)
     assert list(watch.leaves.values()) == [scope["w"]]
     assert len(watch.losses) == watch.backwards == 40
