@@ -228,10 +228,10 @@ class Watch:
         x, before = (next(iter(_tensors(one)), None) for one in (inputs, used.inputs))
         rows = used.forward.get("rows", ())
         if self.data and x is not None and (x is not before or _version(x) != used.version):
-            rows = _rows(x) if x.ndim and not x.is_meta and len(used.seen) < MOST_ROWS else ()
-            used.version = _version(x)
+            some = x.numel() and x.ndim and not x.is_meta and len(used.seen) < MOST_ROWS
+            rows, used.version = _rows(x) if some else (), _version(x)
             used.seen.update(rows)
-        used.inputs, used.output, used.version = inputs, output, version
+        used.inputs, used.output = inputs, output
         number = used.forward["number"]
         used.forward = {"number": number, "rows": rows, "eval": not module.training}
         for tensor in _tensors(output):
