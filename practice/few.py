@@ -9,13 +9,13 @@ from unittest import mock
 import numpy as np
 import torch
 
-TRAINING_IMAGES, TEST_IMAGES = 1000, 500
+TRAINING_IMAGES, TEST_IMAGES = 1000, 1100  # the latter in two batches, even of 1,000
 ROWS = 4  # every fourth row of diabetes.csv
 
 
 @contextlib.contextmanager
-def few_images() -> Iterator[None]:
-    """Let torchvision's MNIST have 1,000 training and 500 test images, wherever its root is.
+def few_images(training: int = TRAINING_IMAGES, test: int = TEST_IMAGES) -> Iterator[None]:
+    """Let torchvision's MNIST have only the first images, wherever its root is.
 
     An image is transformed once, and kept, if its transform draws no random numbers.
     """
@@ -29,7 +29,7 @@ def few_images() -> Iterator[None]:
     @functools.wraps(init)
     def few(self, root=None, train=True, *args, **how):
         init(self, mnist_root(), train, *args, **how)
-        first = TRAINING_IMAGES if train else TEST_IMAGES
+        first = training if train else test
         self.data, self.targets = self.data[:first].clone(), self.targets[:first].clone()
         self.fetched = {}
 
