@@ -10,6 +10,7 @@ import contextlib
 import copy
 import inspect
 import io
+import linecache
 import random
 import re
 import signal
@@ -29,7 +30,7 @@ from common.cli import ROOT, UserError
 from common.language import _
 from practice import diagnosis
 from practice.few import hurry
-from practice.pages import GAP, Cell, find_cells, is_guard, is_kept, lines_of, names_first_read
+from practice.pages import GAP, Cell, Gap, find_cells, find_gaps, lines_of, names_first_read
 from practice.watch import Watch
 
 LETTERS = "".join(random.Random(0).choices("abcd", k=6_000))
@@ -175,8 +176,15 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
     is_figure = "plotting.finish" in theirs.source
     names = [] if is_figure else _names_of(theirs, own.names)
     missing = [name for name in names if name not in mine.names]
+    gap, line = _first_untouched(own.source, theirs, cell)
+    if gap and (error is None or _line_of(error, mine.path) >= line):  # first, what stands above it
+        above, inside = _texts(theirs, gap)
+        if all("…" in name for name in gap.names):  # what it calls may change anything
+            above = set()
+        names = [one for one in names if one in above - inside and one in mine.names]
+        error, missing = None, []
     gaps = [GAP.split(line)[1].strip() for line in lines_of(cell.source) if GAP.search(line)]
-    if gaps and (missing or isinstance(error, NameError) or _is_untouched(theirs, cell)):
+    if gaps and (missing or isinstance(error, NameError)):
         return {"missing": ", ".join([one for one in missing if one in gaps[0]] or gaps[:1])}
     if error is not None:
         return _told(error, mine.path, watch) | {"printed": printed}
@@ -191,30 +199,65 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
             if words:
                 different["word"] = words[0]
             return {"name": name, "printed": printed} | different
-    return None
+    return {"missing": ", ".join(gap.names)} if gap else None
 
 
-def _is_untouched(theirs: Cell, mine: Cell) -> bool:
-    """Whether nothing has been written into the cell: it has no more statements than what stays."""
-    kept = [node for node in _statements(theirs.source) if is_kept(node)]
-    return len(_statements(mine.source)) <= len(kept)
+def _first_untouched(page: str, theirs: Cell, mine: Cell) -> tuple[Gap | None, int]:
+    """The first gap of the cell where nothing was written, and its line in the reader's file.
+
+    There its comment still stands between the same two lines of code.
+    """
+    own, typed = _code(theirs), _code(mine)
+    for at, (line, text) in enumerate(typed):
+        for gap in find_gaps(page) if GAP.match(text) else []:
+            above = [one for number, one in own if number < gap.first]
+            below = [one for number, one in own if number > gap.last]
+            around = [
+                [text for _, text in typed[:at]][-1:],
+                [text for _, text in typed[at + 1 :]][:1],
+            ]
+            if GAP.sub("", text).strip() == ", ".join(gap.names) and around == [
+                above[-1:],
+                below[:1],
+            ]:
+                return gap, line
+    return None, 0
 
 
-def _statements(source: str) -> list[ast.stmt]:
-    """The statements, and those under `if __name__ …` instead of it."""
-    body = ast.parse(source).body
-    inner = [part for node in body for part in (node.body if is_guard(node) else [node])]
-    return [node for node in inner if not isinstance(node, ast.Pass)]
+def _code(cell: Cell) -> list[tuple[int, str]]:
+    """The lines of code, with their numbers on the page, and the gaps' comments."""
+    lines = [text.strip() for text in lines_of(cell.source)]
+    numbered = enumerate(lines, start=cell.first)
+    return [
+        (at, one)
+        for at, one in numbered
+        if GAP.match(one) or one not in ("", "pass") and one[0] != "#"
+    ]
+
+
+def _texts(cell: Cell, gap: Gap) -> tuple[set[str], set[str]]:
+    """The names above a gap of the cell, and those in it."""
+    lines = lines_of(cell.source)
+    first, last = gap.first - cell.first, gap.last - cell.first + 1
+    return tuple(
+        set(re.findall(r"\w+", "\n".join(one))) for one in (lines[:first], lines[first:last])
+    )
+
+
+def _line_of(error: BaseException, path: Path) -> int:
+    """The line of the reader's file that an error came from, or through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return max([one.lineno for one in frames if one.filename == str(path)][-1:], default=0)
 
 
 def _told(error: BaseException, path: Path, watch: Watch) -> dict:
     """An error that ended a cell: its last line in the reader's file, its message, and a word."""
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
+    line = _line_of(error, path)
     message = traceback.format_exception_only(error)[-1].strip()
     if isinstance(error, SystemExit):
         message = _("the program ends itself here: by exit() or sys.exit()")
-    if frames:
-        message = f"line {frames[-1].lineno}: {frames[-1].line}\n{message}"
+    if line:
+        message = f"line {line}: {linecache.getline(str(path), line).strip()}\n{message}"
     words = watch.words(error)
     return {"error": message, "word": words[0] if words else None}
 

@@ -255,17 +255,20 @@ def _is_read(name: str, later: list[ast.stmt]) -> bool:
     return False
 
 
-def gapped(source: str) -> str:
-    """The page without all that a learner types; each gap says what must exist after it."""
+def gapped(source: str, gaps: list[Gap] | None = None) -> str:
+    """The page without these gaps (or without all that a learner types, functions as well).
+
+    Each gap says what must exist after it.
+    """
     lines = lines_of(source)
-    for gap in reversed(find_gaps(source)):
+    for gap in reversed(find_gaps(source) if gaps is None else gaps):
         first = lines[gap.first - 1]
         indent = first[: len(first) - len(first.lstrip())]
         said = f"{indent}# {_('write')}: {', '.join(gap.names)}"
         # A block needs a statement.
         lines[gap.first - 1 : gap.last] = [said, f"{indent}pass"] if indent else [said]
     text = "\n".join(lines) + "\n"
-    return emptied(text) if find_functions(text) else text
+    return emptied(text) if gaps is None and find_functions(text) else text
 
 
 def called(source: str) -> list[str]:
