@@ -231,7 +231,7 @@ def _code(cell: Cell) -> list[tuple[int, str]]:
     return [
         (at, one)
         for at, one in numbered
-        if GAP.match(one) or one not in ("", "pass") and one[0] != "#"
+        if GAP.match(one) or (one not in ("", "pass") and one[0] != "#")
     ]
 
 
