@@ -78,7 +78,7 @@ def judge(path: Path, number: str, show_output: Callable[[str], object] = str) -
         os.chdir(ROOT)
         torch.set_num_threads(1)
         torch.manual_seed(0)
-        found = _run(path, number, watch, printed, errors, scopes)
+        error = _run(path, number, watch, printed, errors, scopes)
     finally:
         sys.modules["__main__"], sys.argv, sys.path = before
         os.chdir(folder)
@@ -86,6 +86,7 @@ def judge(path: Path, number: str, show_output: Callable[[str], object] = str) -
         for stream in printed, errors:
             stream.write("\n" if stream.text else "")
     show_output(printed.tail())
+    found = _of_error(error, path, watch) if error else None
     if not found:
         with torch.no_grad():
             source = path.read_text(encoding="utf-8", errors="replace")
@@ -93,8 +94,8 @@ def judge(path: Path, number: str, show_output: Callable[[str], object] = str) -
     return found and found | {"printed": printed.tail()}
 
 
-def _run(path: Path, number: str, watch: Watch, printed, errors, scopes: dict) -> dict | None:
-    """Run the program; what is wrong, if it doesn't come to its end."""
+def _run(path: Path, number: str, watch, printed, errors, scopes: dict) -> BaseException | None:
+    """Run the program; the error, if it doesn't come to its end."""
 
     def keep_locals(frame, event, argument):
         if event == "return" and frame.f_code.co_filename == str(path):
@@ -105,22 +106,22 @@ def _run(path: Path, number: str, watch: Watch, printed, errors, scopes: dict) -
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(printed))
         stack.enter_context(contextlib.redirect_stderr(errors))
-        stack.enter_context(few.no_workers())
-        if number in ("04", "07", "10") and b"torchvision" in source:  # slow to import
-            stack.enter_context(few.few_images())
-        if number == "06":
-            stack.enter_context(few.few_rows())
-        stack.enter_context(watch)
         try:
+            if b"torchvision" in source:
+                stack.enter_context(few.few_images())
+            if number == "06":
+                stack.enter_context(few.few_rows())
+            stack.enter_context(few.no_workers())
+            stack.enter_context(watch)
             code = compile(source, str(path), "exec", dont_inherit=True)
             if number in ("01", "02"):
                 stack.callback(sys.setprofile, None)
                 sys.setprofile(keep_locals)
             exec(code, scopes[None])
         except SystemExit as error:
-            return _of_error(error, path, watch) if error.code else None
+            return error if error.code else None
         except Exception as error:
-            return _of_error(error, path, watch)
+            return error
     return None
 
 
@@ -129,7 +130,7 @@ def _of_error(error: BaseException, path: Path, watch: Watch) -> dict:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     message, word = str(error), next(iter(watch.words(error)), None)
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path):
         lines, message = [error.lineno], error.msg
     elif isinstance(error, EOFError):
         word = _("Nobody is there to type while a program is checked: do without input().")
@@ -156,7 +157,9 @@ def _problems(number, source: str, watch: Watch, printed, errors, scopes: dict) 
     names = [one for scope in scopes.values() for one in scope.values()]
     leaves = [*watch.leaves.values(), *(one for one in names if isinstance(one, torch.Tensor))]
     leaves += [one for model in watch.models for one in model.parameters()]
-    numbers = [one.item() for one in leaves if one.requires_grad and one.numel() == 1]
+    numbers = [
+        one.item() for one in leaves if one.is_leaf and one.requires_grad and one.numel() == 1
+    ]
     if number == "02":
         if not any(abs(w - 2) <= 0.05 for w in numbers):
             yield _finding(
@@ -213,9 +216,11 @@ def _about_training(trained: list, watch: Watch) -> Iterator[dict]:
     lengths = [one for one in _batches(watch, trained=True) if 2 * one <= len(values)]
     length = max(lengths, default=max(1, len(values) // 10))
     first, last = np.mean(values[:length]), np.mean(values[-length:])
-    if last < 0:
+    if min(values) < 0:
         word = _("Is its sign wrong? Or does NLLLoss get another input than log_softmax's output?")
-        yield _finding(_("a loss of {last:.4g}").format(last=last), _("a loss above 0"), word)
+        yield _finding(
+            _("a loss of {loss:.4g}").format(loss=min(values)), _("a loss above 0"), word
+        )
     if not last < first - 1e-4 * abs(first):
         word = _("Is the learning rate high enough, and does each epoch update the parameters?")
         if not last <= first:
@@ -281,8 +286,7 @@ def _about_models(number: str, watch: Watch, updates: int) -> Iterator[dict]:
     elif number in ("07", "10"):
         inputs = np.zeros((1, 28, 28)).tolist(), [0.0] * 784
         shapes = [_output(model, one).shape for model in watch.models for one in inputs]
-        layers = str(watch.models[-1]).startswith(("Linear", "Conv"))  # by model.forward(x)
-        if (1, 10) not in shapes and not (layers and len(watch.models) > 1):
+        if (1, 10) not in shapes:
             yield _finding(
                 _("no model that was trained takes an image and returns 10 numbers"),
                 _("(N, 1, 28, 28) or (N, 784) goes in, (N, 10) comes out"),

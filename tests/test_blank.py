@@ -5,6 +5,7 @@ import io
 import programs
 import pytest
 
+from common.language import language
 from practice import blank
 
 CHAPTERS = ("03", "04", "05", "06", "07")
@@ -75,6 +76,13 @@ def test_an_error_is_shown_with_its_line_and_a_word(judged):
     assert found["error"].startswith("FileNotFoundError: diabetes.csv")
     assert "data/diabetes.csv" in found["word"]
     assert (shown, found["printed"]) == ("reading", "reading")
+
+
+def test_an_error_speaks_the_readers_language_whatever_the_programs_arguments(judged, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["practice", "--lang", "zh"])
+    monkeypatch.setattr(blank, "_", lambda text: f"{language()}: {text}")
+    found, _shown = judged("import sys\nprint(sys.argv[1:])\ninput()\n", "03")
+    assert found["word"].startswith("zh: ") and found["printed"] == "[]"
 
 
 def test_of_many_lines_the_last_are_shown(judged):
