@@ -17,10 +17,12 @@ import signal
 import sys
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -30,7 +32,16 @@ from common.cli import ROOT, UserError
 from common.language import _
 from practice import diagnosis
 from practice.few import hurry
-from practice.pages import GAP, Cell, Gap, find_cells, find_gaps, lines_of, names_first_read
+from practice.pages import (
+    GAP,
+    Cell,
+    Gap,
+    find_cells,
+    find_gaps,
+    is_guard,
+    lines_of,
+    names_first_read,
+)
 from practice.watch import Watch
 
 LETTERS = "".join(random.Random(0).choices("abcd", k=6_000))
@@ -80,12 +91,12 @@ class Page:
             patch.setitem(sys.modules, "__main__", main)
             patch.setattr(sys, "argv", [str(self.path), *self.flags])
             patch.setattr(sys, "excepthook", sys.__excepthook__)
+            self.names = vars(main)
             for node in ast.parse("\n" * (cell.first - 1) + cell.source).body:
                 exec(compile(ast.Module([node], []), self.path, "exec"), vars(main))
                 name = getattr(node, "name", None)
                 if self.functions is not None and name in self.functions:
                     main.__dict__[name] = self.functions[name]
-        self.names = vars(main)
         self.random = torch.get_rng_state()
 
 
@@ -186,12 +197,22 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
     gaps = [GAP.split(line)[1].strip() for line in lines_of(cell.source) if GAP.search(line)]
     if gaps and (missing or isinstance(error, NameError)):
         return {"missing": ", ".join([one for one in missing if one in gaps[0]] or gaps[:1])}
-    if error is not None:
-        return _told(error, mine.path, watch) | {"printed": printed}
+    is_timed = bool(TIMED.search(theirs.source))
+    if error is not None:  # it may come from a wrong number above it
+        told = _told(error, mine.path, watch) | {"printed": printed}
+        settled = _settled(cell, _line_of(error, mine.path))
+        for name in [name for name in names if name in settled and name in mine.names]:
+            if isinstance(own.names[name], torch.Tensor | np.ndarray | int | float):
+                comparison = Comparison(own, mine, inputs, state, is_timed)
+                different = comparison.value(mine.names[name], own.names[name])
+                if different:
+                    return (
+                        different | {key: one for key, one in told.items() if one} | {"name": name}
+                    )
+        return told
     for name in missing:
         return {"name": name, "got": _("nothing of that name"), "printed": printed,
                 "expected": diagnosis.shown(own.names[name])}  # fmt: skip
-    is_timed = bool(TIMED.search(theirs.source))
     for name in names:
         different = Comparison(own, mine, inputs, state, is_timed).of(name)
         if different:
@@ -263,35 +284,39 @@ def _told(error: BaseException, path: Path, watch: Watch) -> dict:
 
 
 def _names_of(cell: Cell, names: dict) -> list[str]:
-    """What of the page the cell names, itself defined functions left out, in the cell's order."""
+    """What of the page the cell names, itself defined functions left out, as they are bound."""
     tree = ast.parse(cell.source)
     read, bound = names_first_read(tree.body)
-    loops = {
-        name.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.For | ast.comprehension)
-        for name in ast.walk(node.target)
-        if isinstance(name, ast.Name)
-    }
-    inner = {
-        name.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.For)
-        for part in node.body
-        for name in ast.walk(part)
-        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
-    }
-    outer = {
-        name.id
-        for node in tree.body
-        if not isinstance(node, ast.For)
-        for name in ast.walk(node)
-        if isinstance(name, ast.Name)
-    }
-    wanted = (read | bound) - loops - (inner - outer) - {"args", "fig"}
-    found = [one.id for one in ast.walk(tree) if isinstance(one, ast.Name)]
-    found += sorted(wanted - set(found))  # imports
-    return [name for name in dict.fromkeys(found) if name in wanted and name in names]
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.comprehension)]
+    targets = {one.id for node in loops for one in _name_nodes(node.target)}
+    bodies = [part for node in loops if isinstance(node, ast.For) for part in node.body]
+    inside = {one for part in bodies for one in _name_nodes(part)}
+    outside = {one.id for one in set(_name_nodes(tree)) - inside}
+    inner = {one.id for one in inside if isinstance(one.ctx, ast.Store)} - outside
+    wanted = (read | bound) - targets - inner - {"args", "fig"}
+    places = [
+        (not isinstance(one.ctx, ast.Store), one.lineno, one.col_offset, one.id)
+        for one in _name_nodes(tree)
+    ]
+    firsts = {name: place for *place, name in sorted(places, reverse=True)}
+    in_order = sorted(wanted, key=lambda one: firsts.get(one, [False, 0, 0]))  # imports first
+    return [name for name in in_order if name in names]
+
+
+def _name_nodes(node: ast.AST) -> list[ast.Name]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+
+
+def _settled(cell: Cell, line: int) -> set[str]:
+    """The names that the cell binds once, by a statement that ends above this line."""
+    body = ast.parse("\n" * (cell.first - 1) + cell.source).body
+    nodes = [part for node in body for part in (node.body if is_guard(node) else [node])]
+    stored = [
+        (one.id, node.end_lineno) for node in nodes for one in _name_nodes(node)
+        if isinstance(one.ctx, ast.Store)
+    ]  # fmt: skip
+    counts = Counter(name for name, _ in stored)
+    return {name for name, end in stored if end < line and counts[name] == 1}
 
 
 class Inputs(contextlib.ExitStack):
@@ -336,6 +361,8 @@ class Comparison:
             return self.optimizer(got, expected)
         if isinstance(expected, DataLoader):
             return self.loader(got, expected)
+        if isinstance(expected, Sampler):
+            return _compared(_described(got), _described(expected))
         if isinstance(expected, torch.Tensor):
             return self.value(got, expected) or self.tensor(name, got, expected)
         if type(expected).__module__.split(".")[0] in ("torchvision", "__main__", "common", "PIL"):
@@ -369,15 +396,16 @@ class Comparison:
         if not isinstance(got, torch.nn.Module):
             return {"got": _kind(got), "expected": _kind(expected)}
         own, mine = list(expected.parameters()), list(got.parameters())
+        modes = {True: _("in training mode"), False: _("in evaluation mode")}
         if not own:
-            return _compared(_described(got), _described(expected))
+            different = _compared(_described(got), _described(expected))
+            return different or _compared(modes[got.training], modes[expected.training])
         shapes = [[tuple(one.shape) for one in parameters] for parameters in (mine, own)]
         if shapes[0] != shapes[1]:
             return _compared(
                 *(_("parameters of shapes {shapes}").format(shapes=one) for one in shapes)
             )
         if got.training != expected.training:
-            modes = {True: _("in training mode"), False: _("in evaluation mode")}
             return _compared(modes[got.training], modes[expected.training])
         if self._outputs_differ(got, expected):
             return {
@@ -510,9 +538,12 @@ def _described(value) -> str:
         how = " ".join(repr(getattr(value, "transform", "")).split())
         train = f", train={value.train}" if hasattr(value, "train") else ""
         return f"{type(value).__name__}({len(value)}{train}) {how}".strip()
-    if isinstance(value, torch.nn.Module) or not isinstance(value, Sampler):
-        text = " ".join(repr(value).split())
-        reduction = getattr(value, "reduction", "mean")
-        text = re.sub(r"at 0x\w+", "", text)
-        return text if reduction == "mean" else f"{text[:-1]}reduction={reduction!r})"
-    return type(value).__name__
+    if isinstance(value, torch.nn.modules.loss._Loss):
+        usual = {"reduction": "mean", "label_smoothing": 0.0}
+        given = [(name, getattr(value, name, usual[name])) for name in usual]
+        text = ", ".join(f"{name}={one!r}" for name, one in given if one != usual[name])
+        return f"{type(value).__name__}({text})"
+    if isinstance(value, Sampler):
+        given = [f"{name}={one}" for name, one in vars(value).items() if isinstance(one, int)]
+        return f"{type(value).__name__}({', '.join(given)})"
+    return re.sub(r"at 0x\w+", "", " ".join(repr(value).split()))
