@@ -150,8 +150,9 @@ def explain(problem: dict) -> str:
         if problem.get(label):
             value = problem[label].replace("\n", "\n" + (3 + width) * " ")
             text.append(f"   {_(label) + ':':{width}}{value}")
-    if problem.get("error"):
-        text.append(textwrap.indent(problem["error"], "   "))
+    for key in ["where", "error"]:
+        if problem.get(key):
+            text.append(textwrap.indent(problem[key], "   "))
     if problem.get("word"):
         # A sentence may begin with a name, such as backward().
         text.append(f"   {re.sub('^[a-z](?=[a-z]* )', lambda c: c[0].upper(), problem['word'])}")

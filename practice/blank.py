@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 import torch
 
 from common.cli import ROOT
@@ -107,11 +108,12 @@ def _run(path: Path, number: str, watch, printed, errors, scopes: dict) -> BaseE
         stack.enter_context(contextlib.redirect_stdout(printed))
         stack.enter_context(contextlib.redirect_stderr(errors))
         try:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            few.use_no_workers(patch)
             if b"torchvision" in source:
-                stack.enter_context(few.few_images())
+                few.keep_few_images(patch, test=few.TEST_IMAGES)
             if number == "06":
-                stack.enter_context(few.few_rows())
-            stack.enter_context(few.no_workers())
+                few.keep_few_rows(patch)
             stack.enter_context(watch)
             code = compile(source, str(path), "exec", dont_inherit=True)
             if number in ("01", "02"):
