@@ -10,6 +10,7 @@ python -m practice hint 3 criterion    the idea; asked again, more; then the lin
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import re
@@ -110,6 +111,9 @@ def start(chapter: Path, grade: str, force: bool) -> None:
 
 def check(chapter: Path, limit: float, verbose: bool, show: bool, warm: bool = False) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
+    if not ast.parse(read_source(chapter)).body:
+        print(_("Nothing is written yet."))
+        return False
     answer = verdict(chapter, limit, warm)
     if verbose:
         print(answer["said"])
