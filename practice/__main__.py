@@ -10,6 +10,7 @@ python -m practice hint 3 criterion    the idea; asked again, more; then the lin
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import re
@@ -110,6 +111,9 @@ def start(chapter: Path, grade: str, force: bool) -> None:
 
 def check(chapter: Path, limit: float, verbose: bool, show: bool, warm: bool = False) -> bool:
     """Say whether the reader's chapter works, and if not, what is wrong first."""
+    if not ast.parse(read_source(chapter)).body:
+        print(_("Nothing is written yet."))
+        return False
     answer = verdict(chapter, limit, warm)
     if verbose:
         print(answer["said"])
@@ -150,8 +154,9 @@ def explain(problem: dict) -> str:
         if problem.get(label):
             value = problem[label].replace("\n", "\n" + (3 + width) * " ")
             text.append(f"   {_(label) + ':':{width}}{value}")
-    if problem.get("error"):
-        text.append(textwrap.indent(problem["error"], "   "))
+    for key in ["where", "error"]:
+        if problem.get(key):
+            text.append(textwrap.indent(problem[key], "   "))
     if problem.get("word"):
         # A sentence may begin with a name, such as backward().
         text.append(f"   {re.sub('^[a-z](?=[a-z]* )', lambda c: c[0].upper(), problem['word'])}")

@@ -195,7 +195,7 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
         names = [one for one in names if one in above - inside and one in mine.names]
         error, missing = None, []
     gaps = [GAP.split(line)[1].strip() for line in lines_of(cell.source) if GAP.search(line)]
-    if gaps and (missing or isinstance(error, NameError)):
+    if gaps and missing and (error is None or getattr(error, "name", None) in missing):
         return {"missing": ", ".join([one for one in missing if one in gaps[0]] or gaps[:1])}
     is_timed = bool(TIMED.search(theirs.source))
     if error is not None:  # it may come from a wrong number above it

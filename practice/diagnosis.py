@@ -9,9 +9,10 @@ import math
 import numpy as np
 import torch
 
+from common.language import _
+
 CLOSE = {"rtol": 1e-3, "atol": 1e-5, "equal_nan": True}
 MOST_NUMBERS = 30  # that are shown of one value
-WRONG_NUMBERS = "wrong are"  # so many of so many, where there is no pattern
 
 
 # Equal or not
@@ -64,14 +65,15 @@ def shown(value) -> str:
         if not own:
             return " ".join(repr(value).split()) if len(repr(value)) < 100 else name
         if sum(parameter.numel() for _, parameter in own) > MOST_NUMBERS:
-            return f"a {name}"
-        return f"{name} with {', '.join(f'{key} {_numbers(one)}' for key, one in own)}"
+            return _("a {name}").format(name=name)
+        numbers = ", ".join(f"{key} {_numbers(one)}" for key, one in own)
+        return _("{name} with {numbers}").format(name=name, numbers=numbers)
     if isinstance(value, torch.optim.Optimizer):
         group = value.param_groups[0]
         known = [key for key in ("lr", "momentum", "weight_decay") if group.get(key)]
         return f"{type(value).__name__}({', '.join(f'{key}={group[key]:g}' for key in known)})"
     if isinstance(value, torch.utils.data.DataLoader):
-        return f"a DataLoader of {len(value)} batches"
+        return _("a DataLoader of {n} batches").format(n=len(value))
     if isinstance(value, torch.utils.data.TensorDataset):
         return f"TensorDataset({', '.join(map(shown, value.tensors))})"
     if isinstance(value, torch.Tensor | np.ndarray | np.number):
@@ -84,13 +86,15 @@ def shown(value) -> str:
         return f"{{{', '.join(f'{key!r}: {shown(one)}' for key, one in value.items())}}}"
     if type(value) in (list, tuple):
         if len(value) > MOST_NUMBERS:
-            return f"{', '.join(map(shown, value[:3]))}, … ({len(value)} in all)"
+            first = ", ".join(map(shown, value[:3]))
+            return _("{first}, … ({n} in all)").format(first=first, n=len(value))
         inner = ", ".join(map(shown, value))
-        if len(inner) > 200 and "numbers of shape" in inner:
-            return f"a list of {len(value)}, the first {shown(value[0])}"
+        if len(inner) > 200 and any(isinstance(one, list | tuple) for one in value):
+            first = shown(value[0])
+            return _("a list of {n}, the first {first}").format(n=len(value), first=first)
         return f"[{inner}]" if type(value) is list else f"({inner}{',' * (len(value) == 1)})"
     if inspect.isroutine(value):
-        return f"a function {value.__name__}"
+        return _("a function {name}").format(name=value.__name__)
     text = repr(value)
     return text if len(text) <= 300 and "\n" not in text and " at 0x" not in text else _kind(value)
 
@@ -98,20 +102,25 @@ def shown(value) -> str:
 def _numbers(value) -> str:
     """[[1, 2.5], [3, 4]], or its shape alone where there are too many."""
     if isinstance(value, torch.Tensor) and value.is_meta:
-        return f"numbers of shape {tuple(value.shape)}"
+        return _("numbers of shape {shape}").format(shape=tuple(value.shape))
     value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     if value.size > MOST_NUMBERS:
-        return f"numbers of shape {value.shape}"
+        return _("numbers of shape {shape}").format(shape=value.shape)
     if value.ndim:
         return f"[{', '.join(_numbers(part) for part in value)}]"
     return f"{value.item():.4g}" if value.dtype.kind == "f" else repr(value.item())
 
 
+def _is(got: str, expected: str) -> str:
+    return _("it is {got}; expected is {expected}").format(got=got, expected=expected)
+
+
 def _kind(value) -> str:
     """What it is: a Tensor of shape (2, 3), a float."""
     if isinstance(value, torch.Tensor | np.ndarray):
-        return f"a {type(value).__name__} of shape {tuple(value.shape)}"
-    return f"a {type(value).__name__}"
+        name = type(value).__name__
+        return _("a {name} of shape {shape}").format(name=name, shape=tuple(value.shape))
+    return _("a {name}").format(name=type(value).__name__)
 
 
 # Explained
@@ -122,18 +131,23 @@ def _softmax(x: torch.Tensor) -> torch.Tensor:
     return x.softmax(dim=-1) if x.ndim > 1 and x.shape[-1] > 1 else x.new_empty(0)
 
 
-USUAL = [  # what happens to a whole result by mistake
-    ("this is the softmax of what is expected: is it applied once too often?", _softmax),
-    ("this is the sigmoid of what is expected: is it applied once too often?", torch.sigmoid),
-    ("this is the logit of what is expected: is the sigmoid missing?", torch.logit),
-    ("negative numbers have become 0: is there a ReLU too many?", torch.relu),
-    ("this is the square of what is expected", torch.square),
-    ("this is the square root of what is expected", torch.sqrt),
-    ("this is the exponential of what is expected: is a logarithm missing?", torch.exp),
-    ("this is the logarithm of what is expected: is an exponential missing?", torch.log),
-    ("this is 1 minus what is expected", lambda x: 1 - x),
-    ("this is 1 divided by what is expected", lambda x: 1 / x),
-]
+def _usual() -> list[tuple]:
+    """What happens to a whole result by mistake, and the function that does it."""
+    return [
+        (_("this is the softmax of what is expected: is it applied once too often?"), _softmax),
+        (
+            _("this is the sigmoid of what is expected: is it applied once too often?"),
+            torch.sigmoid,
+        ),
+        (_("this is the logit of what is expected: is the sigmoid missing?"), torch.logit),
+        (_("negative numbers have become 0: is there a ReLU too many?"), torch.relu),
+        (_("this is the square of what is expected"), torch.square),
+        (_("this is the square root of what is expected"), torch.sqrt),
+        (_("this is the exponential of what is expected: is a logarithm missing?"), torch.exp),
+        (_("this is the logarithm of what is expected: is an exponential missing?"), torch.log),
+        (_("this is 1 minus what is expected"), lambda x: 1 - x),
+        (_("this is 1 divided by what is expected"), lambda x: 1 / x),
+    ]
 
 
 def pattern(got, expected, sizes: set[int]) -> str | None:
@@ -143,34 +157,35 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
     a mean is expected.
     """
     if got is None:
-        return "it returns nothing: is `return` missing?"
+        return _("it returns nothing: is `return` missing?")
     if isinstance(expected, list | tuple | dict):
         return _pattern_of_parts(got, expected, sizes)
     if isinstance(got, torch.nn.Module) and isinstance(expected, torch.nn.Module):
         own, wanted = got.state_dict(), expected.state_dict()
         wrong = [key for key in wanted if not same(own.get(key), wanted[key])]
         if not wrong and got.training != expected.training:
-            modes = ["evaluation", "training"]
-            return (
-                f"it is in {modes[got.training]} mode; expected is {modes[expected.training]} mode"
-            )
-        return f"it has other values of {_list(wrong)} than expected" if wrong else None
+            if got.training:
+                return _("it is in training mode; expected is evaluation mode")
+            return _("it is in evaluation mode; expected is training mode")
+        said = _("it has other values of {names} than expected")
+        return said.format(names=_list(wrong)) if wrong else None
     a, b = _tensor(got), _tensor(expected)
     if b is None or isinstance(expected, torch.nn.Module | str):
         if isinstance(expected, type(got)):
             return None
-        return f"it is {_kind(got)}; expected is {_kind(expected)}"
+        return _is(_kind(got), _kind(expected))
     if a is None or isinstance(got, torch.Tensor) != isinstance(expected, torch.Tensor):
-        return f"it is a {type(got).__name__}; expected is a {type(expected).__name__}"
+        return _is(*(_("a {name}").format(name=type(one).__name__) for one in (got, expected)))
     if a.shape != b.shape:
         return _pattern_of_shapes(a, b)
     if isinstance(got, torch.Tensor) and got.dtype != expected.dtype:
-        return f"its numbers are {got.dtype}; expected is {expected.dtype}"
+        said = _("its numbers are {got}; expected is {expected}")
+        return said.format(got=got.dtype, expected=expected.dtype)
     a, b = a.double(), b.double()
     if a.isnan().any() and not b.isnan().any():
-        return "it isn't a number (nan): something was divided by 0, or infinite"
+        return _("it isn't a number (nan): something was divided by 0, or infinite")
     if a.ndim == 2 and _close(a.T, b):
-        return "it is transposed: rows and columns are exchanged"
+        return _("it is transposed: rows and columns are exchanged")
     return (
         _pattern_of_factors(a, b, sizes)
         or _pattern_of_rows(a, b)
@@ -183,19 +198,21 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
     """What is wrong with the first wrong value of a list, a tuple or a dict."""
     if isinstance(expected, dict):
         if not isinstance(got, dict):
-            return f"it is {_kind(got)}; expected is a dict"
+            return _is(_kind(got), _("a {name}").format(name="dict"))
         if got.keys() != expected.keys():
-            return f"its keys are {', '.join(got)}; expected are {', '.join(expected)}"
+            said = _("its keys are {got}; expected are {expected}")
+            return said.format(got=", ".join(got), expected=", ".join(expected))
         parts = [(key, got[key], expected[key]) for key in expected]
     elif not isinstance(got, list | tuple):
-        return f"it is {_kind(got)}; expected is a {type(expected).__name__}"
+        return _is(_kind(got), _("a {name}").format(name=type(expected).__name__))
     elif len(got) != len(expected):
-        return f"its length is {len(got)}; expected is {len(expected)}"
+        said = _("its length is {got}; expected is {expected}")
+        return said.format(got=len(got), expected=len(expected))
     elif all(isinstance(one, int | float) for one in [*got, *expected]):
         return pattern(torch.tensor(got).double(), torch.tensor(expected).double(), sizes)
     else:
         parts = [
-            (f"value {number} of {len(got)}", one, other)
+            (_("value {number} of {n}").format(number=number, n=len(got)), one, other)
             for number, (one, other) in enumerate(zip(got, expected, strict=True), start=1)
         ]
     wrong = [(name, pattern(a, b, sizes)) for name, a, b in parts if not same(a, b)]
@@ -206,22 +223,27 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
         and len(wrong) > 1
         and all(any(same(a, b) for _, _, b in parts) for _, a, _ in parts)
     ):
-        return "its values are right, their order is not"
-    # A pattern says more than a count, wherever it is.
-    name, word = min(wrong, key=lambda one: one[1] is None or WRONG_NUMBERS in one[1])
-    return f"in {name}: {word}" if word else f"what differs is {name}"
+        return _("its values are right, their order is not")
+    # A pattern says more than a count of numbers, wherever it is.
+    count = _("wrong are {wrong} of {n}, the first at {place}: {got:.4g} instead of {expected:.4g}")
+    start = count.partition("{")[0]
+    name, word = min(wrong, key=lambda one: one[1] is None or start in one[1])
+    if word:
+        return _("in {name}: {word}").format(name=name, word=word)
+    return _("what differs is {name}").format(name=name)
 
 
 def _pattern_of_shapes(a, b) -> str:
-    shapes = f"its shape is {tuple(a.shape)}; expected is {tuple(b.shape)}"
+    shapes = _("its shape is {got}; expected is {expected}")
+    shapes = shapes.format(got=tuple(a.shape), expected=tuple(b.shape))
     if a.ndim == 2 and a.T.shape == b.shape and _close(a.T, b):
-        return f"{shapes}: it is transposed"
+        return _("{shapes}: it is transposed").format(shapes=shapes)
     if a.numel() == b.numel() and _close(a.flatten(), b.flatten()):
-        return f"{shapes}: the numbers are right"
+        return _("{shapes}: the numbers are right").format(shapes=shapes)
     if b.numel() == 1 and _close(a.double().mean().view_as(b), b):
-        return f"{shapes}: the mean is missing"
+        return _("{shapes}: the mean is missing").format(shapes=shapes)
     if b.numel() == 1 and _close(a.double().sum().view_as(b), b):
-        return f"{shapes}: the sum is missing"
+        return _("{shapes}: the sum is missing").format(shapes=shapes)
     return shapes
 
 
@@ -234,20 +256,18 @@ def _pattern_of_factors(a, b, sizes) -> str | None:
     if factor == 0 or not math.isfinite(factor) or not torch.allclose(ratios, ratios[:1], 1e-4, 0):
         return None
     if math.isclose(factor, -1, rel_tol=1e-3):
-        return "the sign is wrong"
+        return _("the sign is wrong")
     whole, inverse = round(factor), round(1 / factor)
     if math.isclose(factor, whole, rel_tol=1e-3) and whole in sizes - {1}:
-        return f"it is {whole} times what is expected: a sum instead of a mean?"
+        said = _("it is {n} times what is expected: a sum instead of a mean?")
+        return said.format(n=whole)
     if math.isclose(1 / factor, inverse, rel_tol=1e-3) and inverse in sizes - {1}:
-        return f"it is a {_ordinal(inverse)} of what is expected: a mean instead of a sum?"
+        said = _("it is 1/{n} of what is expected: a mean instead of a sum?")
+        return said.format(n=inverse)
     simple = any(math.isclose(factor, known, rel_tol=1e-3) for known in (2, 0.5, 100, 0.01, -2))
     if simple or b.unique().numel() > 1:
-        return f"it is {factor:.4g} times what is expected"
+        return _("it is {factor:.4g} times what is expected").format(factor=factor)
     return None
-
-
-def _ordinal(number: int) -> str:
-    return {2: "half", 3: "third", 4: "quarter"}.get(number, f"1/{number}")
 
 
 def _pattern_of_rows(a, b) -> str | None:
@@ -257,10 +277,10 @@ def _pattern_of_rows(a, b) -> str | None:
     if _adds_up_to_1(a, dim=-1):
         return None
     if a.ndim > 1 and _adds_up_to_1(a, dim=-2):
-        return "its columns add up to 1; its rows should: the sum goes along the wrong dimension"
+        return _("its columns add up to 1; its rows should: the sum goes along the wrong dimension")
     sums = a.sum(dim=-1)
-    said = _numbers(sums) if sums.numel() <= 6 else f"{sums.flatten()[0]:.4g} and so on"
-    return f"its rows add up to {said}; rows of probabilities add up to 1"
+    said = _("its rows add up to {sums}; rows of probabilities add up to 1")
+    return said.format(sums=_numbers(sums.flatten()[:6]))
 
 
 def _adds_up_to_1(x, dim: int) -> bool:
@@ -271,7 +291,7 @@ def _adds_up_to_1(x, dim: int) -> bool:
 def _pattern_of_functions(a, b) -> str | None:
     if b.unique().numel() < 2:  # of a single number, anything may be true by chance
         return None
-    for words, function in USUAL:
+    for words, function in _usual():
         if _close(a, function(b)):
             return words
     return None
@@ -283,19 +303,21 @@ def _pattern_of_places(a, b) -> str | None:
     if len(difference) < 2:
         return None
     if _close(difference, difference[:1].expand_as(difference)):
-        return f"each number is {difference[0]:+.4g} away from what is expected"
+        said = _("each number is {difference:+.4g} away from what is expected")
+        return said.format(difference=difference[0].item())
     if a.ndim == 1 and _close(a.sort().values, b.sort().values):
-        return "the numbers are right, their order is not"
+        return _("the numbers are right, their order is not")
     if a.ndim == 1 and _close(a[:-1], b[1:]):
-        return (
+        return _(
             "each number stands one place too early: is it recorded after the update, not before?"
         )
     wrong = (~_equal(a, b)).nonzero()
     if len(wrong) == a.numel() <= MOST_NUMBERS:
         return None
-    place = tuple(wrong[0].tolist())
-    where = f"the first at {list(place)}: {a[place]:.4g} instead of {b[place]:.4g}"
-    return f"{WRONG_NUMBERS} {len(wrong)} of {a.numel()}, {where}"
+    at = tuple(wrong[0].tolist())
+    numbers = {"got": a[at].item(), "expected": b[at].item(), "place": list(at)}
+    said = _("wrong are {wrong} of {n}, the first at {place}: {got:.4g} instead of {expected:.4g}")
+    return said.format(wrong=len(wrong), n=a.numel(), **numbers)
 
 
 def _tensor(value) -> torch.Tensor | None:
@@ -367,11 +389,13 @@ def named(name: str, value) -> str | None:
     text = shown(value)
     if text == _kind(value):
         return None
-    return f"{'the model' if isinstance(value, torch.nn.Module) else 'self'} = {text}"
+    return f"{_('the model') if isinstance(value, torch.nn.Module) else 'self'} = {text}"
 
 
 def _list(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and others"
+    if len(names) <= 4:
+        return ", ".join(names)
+    return _("{names} and others").format(names=", ".join(names[:3]))
 
 
 def changed(name: str, before, mine, expected) -> dict | None:
@@ -382,40 +406,39 @@ def changed(name: str, before, mine, expected) -> dict | None:
     """
     if same(mine, expected):
         return None
-    name = "the model" if name == "self" else name
+    name = _("the model") if name == "self" else name
     if isinstance(expected, torch.nn.Module) and isinstance(mine, torch.nn.Module):
-        if mine.training != expected.training:
-            modes = {True: "training", False: "evaluation"}
-            method = "train" if expected.training else "eval"
-            return {
-                "got": f"{name} is left in {modes[mine.training]} mode",
-                "expected": f"{name} in {modes[expected.training]} mode: {method}()",
-            }
+        if mine.training and not expected.training:
+            got, want = _("{name} is left in training mode"), _("{name} in evaluation mode: eval()")
+            return {"got": got.format(name=name), "expected": want.format(name=name)}
+        if expected.training and not mine.training:
+            got, want = (
+                _("{name} is left in evaluation mode"),
+                _("{name} in training mode: train()"),
+            )
+            return {"got": got.format(name=name), "expected": want.format(name=name)}
         old, new, wanted = (one.state_dict() for one in (before, mine, expected))
         wrong = [key for key in wanted if not same(new.get(key), wanted[key])]
         if wrong and all(key in new and torch.equal(new[key], old[key]) for key in wrong):
+            got = _("{names} of {name} is as it was before")
             return {
-                "got": f"{_list(wrong)} of {name} is as it was before",
-                "expected": "it is updated",
-                "word": "Is backward() or step() missing, or do they come in the wrong order?",
+                "got": got.format(names=_list(wrong), name=name),
+                "expected": _("it is updated"),
+                "word": _("Is backward() or step() missing, or do they come in the wrong order?"),
             }
         got, want = (shown({key: state[key] for key in wrong}) for state in (new, wanted))
         if sum(wanted[key].numel() for key in wrong) > MOST_NUMBERS:
-            got, want = f"other values of {_list(wrong)}", "those of the chapter's own function"
+            got = _("other values of {names}").format(names=_list(wrong))
+            want = _("those of the chapter's own function")
         word = pattern(new[wrong[0]], wanted[wrong[0]], set()) if wrong else None
         return {
-            "got": f"{name} has {got} afterwards",
+            "got": _("{name} has {got} afterwards").format(name=name, got=got),
             "expected": want,
-            "word": word and f"in {wrong[0]}: {word}",
+            "word": word and _("in {name}: {word}").format(name=wrong[0], word=word),
         }
+    got = _("{name} is {value} afterwards").format(name=name, value=shown(mine))
     if same(expected, before):
-        return {
-            "got": f"{name} is {shown(mine)} afterwards",
-            "expected": f"{name} is left as it was, {shown(before)}",
-            "word": "Its caller may need it again: compute a new one instead of changing this one.",
-        }
-    return {
-        "got": f"{name} is {shown(mine)} afterwards",
-        "expected": shown(expected),
-        "word": pattern(mine, expected, set()),
-    }
+        want = _("{name} is left as it was, {value}").format(name=name, value=shown(before))
+        word = _("Its caller may need it again: compute a new one instead of changing this one.")
+        return {"got": got, "expected": want, "word": word}
+    return {"got": got, "expected": shown(expected), "word": pattern(mine, expected, set())}

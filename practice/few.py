@@ -1,36 +1,37 @@
-"""Less data, and no worker processes, so that a reader's whole program is tried in seconds."""
+"""Less data, no worker processes, a fast clock: what a reader wrote runs in seconds.
 
-import contextlib
+Each function takes pytest's monkeypatch, which undoes it.
+"""
+
 import functools
 import time
-from collections.abc import Iterator
-from unittest import mock
 
 import numpy as np
 import torch
 
-TRAINING_IMAGES, TEST_IMAGES = 1000, 500
+TRAINING_IMAGES, TEST_IMAGES = 1000, 1100  # the latter in two batches, even of 1,000
 ROWS = 4  # every fourth row of diabetes.csv
 
 
-@contextlib.contextmanager
-def few_images() -> Iterator[None]:
-    """Let torchvision's MNIST have 1,000 training and 500 test images, wherever its root is.
+def keep_few_images(patch, training: int = TRAINING_IMAGES, test: int = 500) -> None:
+    """Let MNIST have only the first images, wherever its root is.
 
     An image is transformed once, and kept, if its transform draws no random numbers.
     """
-    import torchvision  # it takes a second to import, so only those who need it do
+    import torchvision  # a part of a second, for the chapters that need it
 
-    from common.data import mnist_root
+    from common import data
 
     mnist = torchvision.datasets.MNIST
-    init, fetch = mnist.__init__, mnist.__getitem__
+    init, fetch, read_mnist = mnist.__init__, mnist.__getitem__, data.read_mnist
+
+    def first(train, *tensors):
+        return tuple(tensor[: training if train else test].clone() for tensor in tensors)
 
     @functools.wraps(init)
     def few(self, root=None, train=True, *args, **how):
-        init(self, mnist_root(), train, *args, **how)
-        first = TRAINING_IMAGES if train else TEST_IMAGES
-        self.data, self.targets = self.data[:first].clone(), self.targets[:first].clone()
+        init(self, data.mnist_root(), train, *args, **how)
+        self.data, self.targets = first(train, self.data, self.targets)
         self.fetched = {}
 
     @functools.wraps(fetch)
@@ -43,15 +44,19 @@ def few_images() -> Iterator[None]:
             self.fetched[index] = image, label
         return image, label
 
-    with (
-        mock.patch.object(mnist, "__init__", few),
-        mock.patch.object(mnist, "__getitem__", fetch_once),
-    ):
-        yield
+    patch.setattr(mnist, "__init__", few)
+    patch.setattr(mnist, "__getitem__", fetch_once)
+    patch.setattr(data, "read_mnist", lambda root, train: first(train, *read_mnist(root, train)))
 
 
-@contextlib.contextmanager
-def few_rows() -> Iterator[None]:
+def hurry(patch) -> None:
+    """Few images, and a clock that is 20 times as fast: for chapter 9."""
+    perf_counter = time.perf_counter
+    keep_few_images(patch)
+    patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
+
+
+def keep_few_rows(patch) -> None:
     """Let np.loadtxt find 192 rows in diabetes.csv, not 768."""
     loadtxt = np.loadtxt
 
@@ -60,12 +65,10 @@ def few_rows() -> Iterator[None]:
         table = loadtxt(file, *args, **how)
         return table[::ROWS].copy() if str(file).endswith("diabetes.csv") else table
 
-    with mock.patch.object(np, "loadtxt", some_rows):
-        yield
+    patch.setattr(np, "loadtxt", some_rows)
 
 
-@contextlib.contextmanager
-def no_workers() -> Iterator[None]:
+def use_no_workers(patch) -> None:
     """Let a DataLoader do its work in this process: it starts no others."""
     loader = torch.utils.data.DataLoader
     init = loader.__init__
@@ -76,34 +79,4 @@ def no_workers() -> Iterator[None]:
             how.pop(name, None)
         init(self, *args, **how)
 
-    with mock.patch.object(loader, "__init__", alone):
-        yield
-
-
-def keep_few_images(patch) -> None:
-    """Let MNIST have 1,000 training and 500 test images. `patch` is pytest's monkeypatch."""
-    import torchvision  # a part of a second, for the chapters that need it
-
-    from common import data
-
-    init, read_mnist = torchvision.datasets.MNIST.__init__, data.read_mnist
-
-    def first(train, *tensors):
-        return tuple(tensor[: 1000 if train else 500].clone() for tensor in tensors)
-
-    def few(self, root, train=True, **how):
-        init(self, root, train=train, **how)
-        self.data, self.targets = first(train, self.data, self.targets)
-
-    def read_few(root, train):
-        return first(train, *read_mnist(root, train))
-
-    patch.setattr(torchvision.datasets.MNIST, "__init__", few)
-    patch.setattr(data, "read_mnist", read_few)
-
-
-def hurry(patch) -> None:
-    """Few images, and a clock that is 20 times as fast: for chapter 9."""
-    perf_counter = time.perf_counter
-    keep_few_images(patch)
-    patch.setattr(time, "perf_counter", lambda: 20 * perf_counter())
+    patch.setattr(loader, "__init__", alone)

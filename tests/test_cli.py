@@ -63,14 +63,14 @@ def test_an_output_folder_that_cannot_be_written(name, tmp_path, fails):
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "ascii"])
-@pytest.mark.parametrize("command", [["01_linear_grid.py"], ["12_small_llm.py"], ["-m", "practice"]])
+@pytest.mark.parametrize("command", ["01_linear_grid.py", "12_small_llm.py", "-m practice"])
 def test_help_and_errors_on_consoles_of_any_encoding(command, encoding):
     for flags, stream, shown in [
         (["--help"], "stdout", b"usage: "),
         (["--é月🌙"], "stderr", b"--"),
     ]:
         done = subprocess.run(
-            [sys.executable, *command, *flags],
+            [sys.executable, *command.split(), *flags],
             cwd=cli.ROOT,
             env=os.environ | {"PYTHONIOENCODING": encoding},
             capture_output=True,

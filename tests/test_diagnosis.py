@@ -19,7 +19,7 @@ P = torch.tensor([[0.2, 0.8], [0.5, 0.5]])
         (A, A.mean(), "its shape is (2, 2); expected is (): the mean is missing"),
         (A, A.sum(), "its shape is (2, 2); expected is (): the sum is missing"),
         (A.sum(), A.mean(), "it is 4 times what is expected: a sum instead of a mean?"),
-        (A.mean(dim=0), A.sum(dim=0), "it is a half of what is expected: a mean instead of a sum?"),
+        (A.mean(dim=0), A.sum(dim=0), "it is 1/2 of what is expected: a mean instead of a sum?"),
         (-A, A, "the sign is wrong"),
         (1.7 * A, A, "it is 1.7 times what is expected"),
         (A + 1, A, "each number is +1 away from what is expected"),
