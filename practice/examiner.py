@@ -96,6 +96,7 @@ class Examiner:
         self.counts: dict[str, int] = {}  # of calls of each function in this test
         self.running: list[tuple] = []  # functions and arguments of now; outermost first
         self.last = None  # the function that the test itself has called last
+        self.agreed: set[str] = set()  # functions whose calls were as the project's own
         self.comparing = False
         self.problem = None
         self.functions: dict[str, FunctionType] = {}
@@ -171,6 +172,7 @@ class Examiner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
         self.calls, self.counts, self.running, self.last = [], {}, [], None
+        self.agreed = set()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -199,12 +201,14 @@ class Examiner:
                     continue
                 if different:
                     return {"function": call.name, "test": test} | different
+                if call.finished:
+                    self.agreed.add(call.name)
         finally:
             self.comparing = False
         function = self.blamed()
         if not self.running:  # it failed between two calls, or in a run
             function = self.in_traceback(error)
-        function = self.should_make(error) or function or self.last or self.named_last(item)
+        function = self.should_make(error) or function or self.maker() or self.named_last(item)
         message, is_said = _words_of(error)
         if "does not require grad" in message:
             message = (
@@ -235,6 +239,14 @@ class Examiner:
                 if frame.filename == str(self.path) and one.first <= frame.lineno <= one.last:
                     return one.name
         return None
+
+    def maker(self) -> str | None:
+        """What the test has called last; or, if that is right, the __init__ of its class."""
+        if self.last is None:
+            return None
+        owner = f"{self.last.rpartition('.')[0]}.__init__"
+        is_excused = self.last in self.agreed or self.running
+        return owner if is_excused and owner in self.functions else self.last
 
     def should_make(self, error: BaseException) -> str | None:
         """The __init__ that an attribute is missing from, if the project's own makes it."""

@@ -60,6 +60,7 @@ PAGES = {
     "trained",
     "continued",
     "ran",
+    "chapter_7",
 }
 
 

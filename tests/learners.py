@@ -2,554 +2,255 @@
 
 # Each mistake: chapter, the chapter's lines, what was written instead, the function that is to be
 # blamed, and what must be said of it, if it is more than that.
-MISTAKES = {
-    # Chapter 1
+FUNCTION_MISTAKES = {
     "printed, not returned": ("01", "return x * w", "print(x * w)", "forward", "is `return` missing?"),
-    "the loss without its square": (
-        "01", "return (y_pred - y) ** 2", "return abs(y_pred - y)",
-        "loss", "",
-    ),
-    "the gradient's sign": (
-        "01", "(forward(x_data, w) - y_data)).mean()", "(y_data - forward(x_data, w))).mean()",
-        "gradient", "The sign is wrong",
-    ),
-    "a sum instead of the mean": (
-        "01", "(forward(x_data, w) - y_data)).mean()", "(forward(x_data, w) - y_data)).sum()",
-        "gradient", "2 times what is expected: a sum instead of a mean?",
-    ),
-    "the product of the means": (
-        "01", "(2 * x_data * (forward(x_data, w) - y_data)).mean()",
-        "2 * x_data.mean() * (forward(x_data, w) - y_data).mean()",
-        "gradient", "",
-    ),
-    "the table itself is changed": (
+    "no square": ("01", "return (y_pred - y) ** 2", "return abs(y_pred - y)", "loss", ""),
+    "the gradient's sign": ("01", "(forward(x_data, w) - y_data)).mean()", "(y_data - forward(x_data, w))).mean()", "gradient", "The sign is wrong"),
+    "a sum for the mean": ("01", "(forward(x_data, w) - y_data)).mean()", "(forward(x_data, w) - y_data)).sum()", "gradient", "2 times what is expected: a sum instead of a mean?"),
+    "the table is changed": (
         "01", "    return (2 * x_data * (forward(x_data, w) - y_data)).mean()",
-        "    error = forward(x_data, w) - y_data\n    x_data *= 2 * error\n    return x_data.mean()",
-        "gradient", "x_data is left as it was, [1, 2]",
+        "    error = forward(x_data, w) - y_data\n    x_data *= 2 * error\n    return x_data.mean()", "gradient", "x_data is left as it was, [1, 2]",
     ),
-    # Chapter 2
-    "nothing is returned": ("02", "return x * w", "x * w", "forward", "is `return` missing?"),
-    "a detached weight": (
-        "02", "return x * w", "return x * w.detach()", "forward", "no gradient reaches w\n",
-    ),
-    "a mean over the samples": (
-        "02", "return (y_pred - y) ** 2", "return ((y_pred - y) ** 2).mean()",
-        "loss", "Its shape is (); expected is (2,)",
-    ),
-    "the loss of an unwatched prediction": (
-        "02", "return (y_pred - y) ** 2", "return (y_pred.data - y) ** 2",
-        "loss", "no gradient reaches y_pred\n",
-    ),
-    # Chapter 3
-    "no super().__init__()": (
-        "03", "        super().__init__()\n", "",
-        "LinearModel.__init__", "cannot assign module before Module.__init__() call",
-    ),
-    "no self.": (
-        "03", "self.linear = torch.nn.Linear(1, 1)", "linear = torch.nn.Linear(1, 1)",
-        "LinearModel.__init__", "",
-    ),
-    "a layer in a list": (
-        "03", "self.linear = torch.nn.Linear(1, 1)", "self.linear = [torch.nn.Linear(1, 1)]",
-        "LinearModel.__init__", "",
-    ),
-    "detach in forward": (
-        "03", "y_pred = self.linear(x)", "y_pred = self.linear(x).detach()",
-        "LinearModel.forward", "no gradient reaches linear.weight, linear.bias\n",
-    ),
-    "a tensor rebuilt from numbers": (
-        "03", "y_pred = self.linear(x)", "y_pred = torch.tensor(self.linear(x).tolist())",
-        "LinearModel.forward", "no gradient reaches linear.weight, linear.bias\n",
-    ),
-    # Chapter 4
-    "a layer with one size": (
-        "04", "        self.linear = torch.nn.Linear(1, 1)\n\n", "        self.linear = torch.nn.Linear(1)\n\n",
-        "LogisticModel.__init__", "missing 1 required positional argument: 'out_features'",
-    ),
-    "no sigmoid": (
-        "04", "F.sigmoid(self.linear(x))", "self.linear(x)", "LogisticModel.forward", "is the sigmoid missing?",
-    ),
-    "a class instead of a layer": (
-        "04", "self.sigmoid = torch.nn.Sigmoid()", "self.sigmoid = torch.nn.Sigmoid",
-        "LogisticModelWithLayer.__init__", "",
-    ),
-    "data in forward": (
-        "04", "self.sigmoid(self.linear(x))", "self.sigmoid(self.linear(x).data)",
-        "LogisticModelWithLayer.forward", "no gradient reaches linear.weight, linear.bias\n",
-    ),
-    "the boundary's sign": (
-        "04", "-model.linear.bias /", "model.linear.bias /", "boundary", "The sign is wrong",
-    ),
-    "a tensor instead of a number": (
-        "04", "return (-model.linear.bias / model.linear.weight).item()",
-        "return -model.linear.bias / model.linear.weight",
-        "boundary", "It is a Tensor; expected is a float",
-    ),
-    # Chapter 5
-    "one logit for two classes": (
-        "05", "self.linear = torch.nn.Linear(8, 2)", "self.linear = torch.nn.Linear(8, 1)",
-        "PlainModel.__init__", "Linear(8, 2) has (2, 8)",
-    ),
-    "a sigmoid after the only layer": (
-        "05", "return self.linear(x)", "return torch.sigmoid(self.linear(x))",
-        "PlainModel.forward", "sigmoid of what is expected",
-    ),
-    "no activation after the second layer": (
-        "05", "self.sigmoid(self.hidden2(x))", "self.hidden2(x)", "DeepModel.forward", "",
-    ),
-    "a sigmoid before CrossEntropyLoss": (
-        "05", "x = self.output(x)", "x = self.sigmoid(self.output(x))",
-        "DeepModel.forward", "sigmoid of what is expected",
-    ),
-    "layers that don't fit": (
-        "05", "self.hidden2 = torch.nn.Linear(16, 16)", "self.hidden2 = torch.nn.Linear(8, 16)",
-        "DeepModel.__init__", "",
-    ),
-    "the number of right predictions": (
-        "05", "(predicted == labels).float().mean()", "(predicted == labels).float().sum()",
-        "accuracy", "5 times what is expected: a sum instead of a mean?",
-    ),
-    "the accuracy with a graph": (
-        "05", "    with torch.no_grad():\n        predicted = ", "    if True:\n        predicted = ",
-        "accuracy", "no gradients are needed here",
-    ),
-    # Chapter 6
-    "no self. in the dataset": (
-        "06", "self.y_train = ", "y_train = ", "MyDataset.__init__", "no attribute 'y_train'",
-    ),
-    "labels without their dimension": (
-        "06", "torch.from_numpy(xy[:, [-1]])  # (N, 1)", "torch.from_numpy(xy[:, -1])",
-        "MyDataset.__init__", "",
-    ),
-    "numbers of 64 bits": (
-        "06", ", dtype=np.float32)", ")", "MyDataset.__init__", "not float32",
-    ),
-    "not standardized": (
-        "06", "self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0)",
-        "self.x_train = x_train", "MyDataset.__init__", "the features are [[1.0, 6.0]",
-    ),
-    "the columns are counted": (
-        "06", "return self.len", "return self.x_train.shape[1]", "MyDataset.__len__", "",
-    ),
-    "all labels with each sample": (
-        "06", "return self.x_train[idx], self.y_train[idx]", "return self.x_train[idx], self.y_train",
-        "MyDataset.__getitem__", "In value 2 of 2",
-    ),
-    "no zero_grad in chapter 6": ("06", "optimizer.zero_grad()", "pass", "train", ""),
-    "only the last epoch's loss": (
-        "06", "        losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
-        "    losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
+    "a detached weight": ("02", "return x * w", "return x * w.detach()", "forward", "no gradient reaches w\n"),
+    "a mean over the samples": ("02", "return (y_pred - y) ** 2", "return ((y_pred - y) ** 2).mean()", "loss", "Its shape is (); expected is (2,)"),
+    "no super()": ("03", "        super().__init__()\n", "", "LinearModel.__init__", "cannot assign module before Module.__init__() call"),
+    "no self.": ("03", "self.linear = torch.nn.Linear(1, 1)", "linear = torch.nn.Linear(1, 1)", "LinearModel.__init__", ""),
+    "a layer in a list": ("03", "self.linear = torch.nn.Linear(1, 1)", "self.linear = [torch.nn.Linear(1, 1)]", "LinearModel.__init__", ""),
+    "a new tensor": ("03", "y_pred = self.linear(x)", "y_pred = torch.tensor(self.linear(x).tolist())", "LinearModel.forward", "no gradient reaches linear.weight, linear.bias\n"),
+    "no sigmoid": ("04", "F.sigmoid(self.linear(x))", "self.linear(x)", "LogisticModel.forward", "is the sigmoid missing?"),
+    "a class for a layer": ("04", "self.sigmoid = torch.nn.Sigmoid()", "self.sigmoid = torch.nn.Sigmoid", "LogisticModelWithLayer.__init__", ""),
+    "a tensor for a number": ("04", "return (-model.linear.bias / model.linear.weight).item()", "return -model.linear.bias / model.linear.weight", "boundary", "It is a Tensor; expected is a float"),
+    "one logit for two classes": ("05", "self.linear = torch.nn.Linear(8, 2)", "self.linear = torch.nn.Linear(8, 1)", "PlainModel.__init__", "Linear(8, 2) has (2, 8)"),
+    "a sigmoid in front of the loss": ("05", "x = self.output(x)", "x = self.sigmoid(self.output(x))", "DeepModel.forward", "sigmoid of what is expected"),
+    "no activation": ("05", "self.sigmoid(self.hidden2(x))", "self.hidden2(x)", "DeepModel.forward", ""),
+    "the accuracy with a graph": ("05", "    with torch.no_grad():\n        predicted = ", "    if True:\n        predicted = ", "accuracy", "no gradients are needed here"),
+    "no self. in the dataset": ("06", "self.y_train = ", "y_train = ", "MyDataset.__init__", "no attribute 'y_train'"),
+    "64 bits": ("06", ", dtype=np.float32)", ")", "MyDataset.__init__", "not float32"),
+    "not standardized": ("06", "self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0)", "self.x_train = x_train", "MyDataset.__init__", "the features are [[1.0, 6.0]"),
+    "all labels with each": ("06", "return self.x_train[idx], self.y_train[idx]", "return self.x_train[idx], self.y_train", "MyDataset.__getitem__", "In value 2 of 2"),
+    "the last epoch's loss": (
+        "06", "        losses.append(loss_sum / len(train_loader.dataset))\n    return losses", "    losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
         "train", "Its length is 1; expected is 2",
     ),
-    "each batch counts alike": (
-        "06", "loss_sum += loss.item() * len(labels)  # the last batch may be smaller\n"
-        "        losses.append(loss_sum / len(train_loader.dataset))",
-        "loss_sum += loss.item()\n        losses.append(loss_sum / len(train_loader))",
-        "train", "It is right where all batches have the same size",
+    "batches count alike": (
+        "06", "loss_sum += loss.item() * len(labels)  # the last batch may be smaller\n        losses.append(loss_sum / len(train_loader.dataset))",
+        "loss_sum += loss.item()\n        losses.append(loss_sum / len(train_loader))", "train", "It is right where all batches have the same size",
     ),
-    # Chapter 7
-    "the sum over the wrong dimension": (
-        "07", "z.exp().sum(dim=1, keepdim=True)", "z.exp().sum(dim=0, keepdim=True)",
-        "softmax", "columns add up to 1",
-    ),
-    "no denominator": (
-        "07", "return z.exp() / z.exp().sum(dim=1, keepdim=True)", "return z.exp()",
-        "softmax", "rows of probabilities add up to 1",
-    ),
-    "the sum of the losses": (
-        "07", "-log_p[torch.arange(len(y)), y].mean()", "-log_p[torch.arange(len(y)), y].sum()",
-        "cross_entropy", "a sum instead of a mean?",
-    ),
-    "no minus": (
-        "07", "return -log_p[", "return log_p[", "cross_entropy", "The sign is wrong",
-    ),
-    "a layer of another size": (
-        "07", "self.linear3 = torch.nn.Linear(256, 128)", "self.linear3 = torch.nn.Linear(512, 128)",
-        "MNISTModel.__init__", "(128, 256), (64, 128), (10, 64)",
-    ),
-    "a softmax before CrossEntropyLoss": (
-        "07", "x = self.linear5(x)", "x = softmax(self.linear5(x))",
-        "MNISTModel.forward", "softmax of what is expected",
-    ),
-    "a ReLU too many": (
-        "07", "x = self.linear5(x)", "x = self.relu1(self.linear5(x))",
-        "MNISTModel.forward", "is there a ReLU too many?",
-    ),
-    "view mixes samples": (
-        "07", "x.view(-1, 28 * 28)", "x.reshape(28 * 28, -1).T", "MNISTModel.forward", "",
-    ),
-    "detached on the way": (
-        "07", "x = self.relu1(x)", "x = self.relu1(x).detach()",
-        "MNISTModel.forward", "no gradient reaches linear1.weight, linear1.bias\n",
-    ),
-    "no zero_grad in chapter 7": ("07", "optimizer.zero_grad()", "pass", "train", ""),
-    "backward after step": (
-        "07", "loss.backward()\n                optimizer.step()",
-        "optimizer.step()\n                loss.backward()", "train", "",
-    ),
-    "the loss summed with its graph": (
-        "07", "loss_sum += loss.item()", "loss_sum += loss", "train", "it is a Tensor; expected is a float",
-    ),
-    "trained in evaluation mode": (
-        "07", "    model.train()\n", "    pass\n",
-        "train", "model is left in evaluation mode",
-    ),
-    "the last batch's loss": (
-        "07", "losses.append(loss_sum / len(train_loader))", "losses.append(loss.item())", "train", "",
-    ),
+    "a wrong dimension": ("07", "z.exp().sum(dim=1, keepdim=True)", "z.exp().sum(dim=0, keepdim=True)", "softmax", "columns add up to 1"),
+    "no denominator": ("07", "return z.exp() / z.exp().sum(dim=1, keepdim=True)", "return z.exp()", "softmax", "rows of probabilities add up to 1"),
+    "sizes that don't fit": ("07", "self.linear3 = torch.nn.Linear(256, 128)", "self.linear3 = torch.nn.Linear(512, 128)", "MNISTModel.__init__", "(128, 256), (64, 128), (10, 64)"),
+    "a softmax in front of the loss": ("07", "x = self.linear5(x)", "x = softmax(self.linear5(x))", "MNISTModel.forward", "softmax of what is expected"),
+    "a ReLU too many": ("07", "x = self.linear5(x)", "x = self.relu1(self.linear5(x))", "MNISTModel.forward", "is there a ReLU too many?"),
+    "backward after step": ("07", "loss.backward()\n                optimizer.step()", "optimizer.step()\n                loss.backward()", "train", ""),
+    "the loss with its graph": ("07", "loss_sum += loss.item()", "loss_sum += loss", "train", "it is a Tensor; expected is a float"),
+    "trained in evaluation mode": ("07", "    model.train()\n", "    pass\n", "train", "model is left in evaluation mode"),
     "no step": ("07", "                optimizer.step()\n", "", "train", "weight of model is as it was before"),
-    "tested in training mode": (
-        "07", "    model.eval()\n    correct", "    model.train()\n    correct",
-        "test", "model is left in training mode",
+    "tested with gradients": ("07", "with torch.no_grad():\n        for", "if True:\n        for", "test", "a test needs no gradients"),
+    "the largest logit of a class": ("07", "torch.argmax(y_pred, dim=1)", "torch.argmax(y_pred, dim=0)", "test", ""),
+    "keys for the network": (
+        "07", "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n    return model\n",
+        "    return model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n", "load_model", "expected is a MNISTModel",
     ),
-    "tested with gradients": ("07", "with torch.no_grad():\n        for", "if True:\n        for",
-        "test", "a test needs no gradients"),
-    "accuracy by batches": ("07", "total += labels.size(0)", "total += 1", "test", ""),
-    "the largest logit of each class": (
-        "07", "torch.argmax(y_pred, dim=1)", "torch.argmax(y_pred, dim=0)", "test", "",
-    ),
-    "the accuracy is printed only": (
-        "07", "    return correct / total\n", "", "test", "is `return` missing?",
-    ),
-    "parameters that are read and not used": (
-        "07",
-        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
-        "    torch.load(path, map_location=device, weights_only=True)\n",
-        "load_model", "",
-    ),
-    "a report instead of the network": (
-        "07",
-        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n"
-        "    return model\n",
-        "    return model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
-        "load_model", "expected is a MNISTModel",
-    ),
-    "a checkpoint from a stranger is trusted": (
-        "07", "map_location=device, weights_only=True", "map_location=device, weights_only=False",
-        "load_model", "",
-    ),
-    # Chapter 8
-    "a network left in training mode": (
-        "08", "return model.to(device).eval()", "return model.to(device)",
-        "load_network", "training mode",
-    ),
-    "only the first class is tried": (
-        "08", '["07_mnist_mlp.py", "10_mnist_cnn.py"]', '["07_mnist_mlp.py"]', "load_network", "",
-    ),
-    "the middle instead of the mean": (
-        "08", "return np.average(np.arange(len(profile)), weights=profile)",
-        "return np.mean(np.flatnonzero(profile))", "centre_of_mass", "",
-    ),
-    "columns for rows": (
-        "08", "    y = centre_of_mass(digit.sum(axis=1))\n    x = centre_of_mass(digit.sum(axis=0))\n",
-        "    y = centre_of_mass(digit.sum(axis=0))\n    x = centre_of_mass(digit.sum(axis=1))\n",
-        "to_mnist", "",
-    ),
+    "left in training mode": ("08", "return model.to(device).eval()", "return model.to(device)", "load_network", "training mode"),
+    "the middle for the mean": ("08", "return np.average(np.arange(len(profile)), weights=profile)", "return np.mean(np.flatnonzero(profile))", "centre_of_mass", ""),
     "dark on light": ("08", "    return field\n", "    return 1 - field\n", "to_mnist", ""),
-    "the field itself is scaled": ("08", "scale = 20 / max(ink.shape)", "scale = 28 / max(ink.shape)", "to_mnist", ""),
-    "logits instead of probabilities": (
-        "08", "return MLP.softmax(model(images))", "return model(images)", "predict", "rows of probabilities add up to 1",
-    ),
-    "predictions with a graph": (
-        "08", "    with torch.no_grad():\n        return MLP", "    if True:\n        return MLP",
-        "predict", "",
-    ),
-    "the least probable digit": (
-        "08", "p.argsort(descending=True)", "p.argsort()", "predict_files", "",
-    ),
-    "problems that nobody is told": (
-        "08", "    if problems:\n", "    if problems and False:\n", "predict_files", "",
-    ),
-    # Chapter 9
-    "the clock is read too early": (
-        "09", "        torch.accelerator.synchronize(device)\n", "        pass\n", "now", "",
-    ),
-    "the mean of the parts": (
-        "09", "return statistics.median(speeds[1:])", "return statistics.mean(speeds[1:])", "throughput", "",
-    ),
-    "the warm-up counts": (
-        "09", "return statistics.median(speeds[1:])", "return statistics.median(speeds)", "throughput", "",
-    ),
-    "batches per second": ("09", "images += len(labels)", "images += 1", "throughput", ""),
-    "a ReLU after the last layer": ("09", "*layers[:-1])", "*layers)", "network", ""),
-    "no zero_grad in chapter 9": (
-        "09", "    optimizer.zero_grad()\n    loss.backward()\n", "    loss.backward()\n", "update", "",
-    ),
+    "the least probable": ("08", "p.argsort(descending=True)", "p.argsort()", "predict_files", ""),
+    "the warm-up counts": ("09", "return statistics.median(speeds[1:])", "return statistics.median(speeds)", "throughput", ""),
     "32 bits under autocast": ("09", "enabled=bf16", "enabled=False", "update", ""),
-    "the images in their order": (
-        "09", "DataLoader(train_set, batch_size=64, shuffle=True)", "DataLoader(train_set, batch_size=64)",
-        "notes_loader", "",
-    ),
-    "the last batch is dropped": ("09", "drop_last=False", "drop_last=True", "whole_batches", ""),
-    "the momentum has a cycle, too": ("09", ", cycle_momentum=False", "", "better_recipe", ""),
-    "another address for each batch": (
-        "09", "inputs.copy_(next_inputs)", "inputs.data = next_inputs", "captured", "a graph reads one address",
-    ),
-    "the first batch is overwritten": (
-        "09", "= inputs.clone(), labels.clone()", "= inputs, labels", "captured", "overwritten",
-    ),
-    "the rate changes once per epoch": (
-        "09", "                scheduler.step()\n", "            scheduler.step()\n", "to_98", "",
-    ),
-    "a cycle that is too long": (
-        "09", "args.epochs * len(batches))", "2 * args.epochs * len(batches))", "to_98", "",
-    ),
-    # Chapter 10
-    "the kernel turned around": (
-        "10", "image[y : y + size, x : x + size] * kernel)", "image[y : y + size, x : x + size] * kernel.flip(0, 1))",
-        "convolve", "",
-    ),
-    "a row of places too few": (
-        "10", "image.shape[0] - size + 1, image", "image.shape[0] - size, image", "convolve", "",
-    ),
-    "no padding": (
-        "10", "torch.nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2),",
-        "torch.nn.Conv2d(inputs, outputs, kernel_size),", "block", "",
-    ),
-    "no batch normalization": (
-        "10", "        torch.nn.BatchNorm2d(outputs),\n", "", "block", "",
-    ),
-    "a linear layer of another size": (
-        "10", "torch.nn.Linear(64 * 3 * 3, 10)", "torch.nn.Linear(64 * 7 * 7, 10)", "CNN.__init__", "",
-    ),
+    "no shuffling": ("09", "DataLoader(train_set, batch_size=64, shuffle=True)", "DataLoader(train_set, batch_size=64)", "notes_loader", ""),
+    "another address": ("09", "inputs.copy_(next_inputs)", "inputs.data = next_inputs", "captured", "a graph reads one address"),
+    "the kernel turned round": ("10", "image[y : y + size, x : x + size] * kernel)", "image[y : y + size, x : x + size] * kernel.flip(0, 1))", "convolve", ""),
     "a block left out": ("10", "        x = self.block3(x)", "        # x = self.block3(x)", "CNN.forward", ""),
-    "a softmax before CrossEntropyLoss, again": (
-        "10", "        x = self.linear(x)\n", "        x = self.linear(x).softmax(dim=1)\n",
-        "CNN.forward", "softmax of what is expected",
+    "one turn for all": ("10", "2 * torch.rand(4, n) - 1", "2 * torch.rand(4, 1).expand(4, n) - 1", "augment", ""),
+    "a network that isn't filled": (
+        "10", "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
+        "    torch.load(path, map_location=device, weights_only=True)\n", "load_model", "",
     ),
-    "the same turn for all images": (
-        "10", "2 * torch.rand(4, n) - 1", "2 * torch.rand(4, 1).expand(4, n) - 1",
-        "augment", "",
+    "inputs as labels": ("11", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]", "windows", ""),
+    "one state for all steps": (
+        "11", "        h = torch.tanh(W @ x_t + U @ h + b)\n        states.append(h)", "        states.append(torch.tanh(W @ x_t + U @ h + b))", "rnn", "",
     ),
-    "turned by radians": ("10", "angle * torch.pi / 18, 1", "10 * angle, 1", "augment", ""),
-    "a new network, not filled": (
-        "10",
-        "    model.load_state_dict(torch.load(path, map_location=device, weights_only=True))\n",
-        "    torch.load(path, map_location=device, weights_only=True)\n",
-        "load_model", "",
-    ),
-    # Chapter 11
-    "the inputs as labels": (
-        "11", "return cut[:, :-1], cut[:, 1:]", "return cut[:, :-1], cut[:, :-1]",
-        "windows", "",
-    ),
-    "copies that count": (
-        "11", " if val_text[i : i + block_size + 1] not in train_text", "", "unseen_windows", "",
-    ),
-    "no smoothing of the firsts": (
-        "11", "(firsts[a] + vocabulary_size)", "(firsts[a] + 1)", "bigram_loss", "",
-    ),
-    "the same state at every step": (
-        "11", "        h = torch.tanh(W @ x_t + U @ h + b)\n        states.append(h)",
-        "        states.append(torch.tanh(W @ x_t + U @ h + b))", "rnn", "",
-    ),
-    "no tanh": ("11", "h = torch.tanh(W @ x_t + U @ h + b)", "h = W @ x_t + U @ h + b", "rnn", ""),
-    "the batch as time": (
-        "11", "torch.nn.LSTM(64, 256, batch_first=True)", "torch.nn.LSTM(64, 256)",
-        "CharLSTM.__init__", "",
-    ),
-    "the state is forgotten": (
-        "11", "self.lstm(x, state)", "self.lstm(x)",
-        "CharLSTM.forward", "",
-    ),
-    "an evaluation in training mode": (
-        "11", "    model.eval()\n    total", "    total", "evaluate", "left in training mode",
-    ),
-    "a mean of unequal parts": (
-        "11", "loss.item() * len(part)\n    return total / len(starts)",
-        "loss.item()\n    return total / len(starts.split(32))", "evaluate", "",
-    ),
-    "multiplied by the temperature": (
-        "11", "logits[0, -1] / temperature", "logits[0, -1] * temperature", "generate", "",
-    ),
-    "a new state for each token": (
-        "11", "logits, state = model(x, state)", "logits, _ = model(x, state)", "generate", "",
-    ),
-    # Chapter 12
-    "no mask": (
-        "12", "scores.masked_fill(later, -math.inf).softmax", "scores.softmax", "attention", "",
-    ),
-    "a softmax over the queries": (
-        "12", "-math.inf).softmax(dim=-1)", "-math.inf).softmax(dim=-2)", "attention", "",
-    ),
-    "the wrong half is rotated back": (
-        "12", "a * cos - b * sin, a * sin + b * cos", "a * cos + b * sin, b * cos - a * sin",
-        "rotate", "",
-    ),
-    "positions that always start at 0": (
-        "12", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", "",
-    ),
-    "keys that are not normalized": (
-        "12", "return self.norm(q), self.norm(k), v", "return self.norm(q), k, v",
-        "CausalSelfAttention.heads", "value 2 of 3",
-    ),
-    "heads that take tokens for numbers": (
-        "12", "part.view(B, T, self.n_head, -1).transpose(1, 2)",
-        "part.reshape(B, self.n_head, T, -1)", "CausalSelfAttention.heads", "",
-    ),
-    "a new query that stands at position 0": (
-        "12", "rotate(q, start=k.shape[2] - q.shape[2])", "rotate(q)",
-        "CausalSelfAttention.forward", "",
-    ),
-    "a cache that grows forever": (
-        "12", "[:, :, -self.block_size :]", "", "CausalSelfAttention.forward", "",
-    ),
-    "a convolution that sees what follows": (
-        "12", "seen = torch.cat([before, x], dim=1)", "seen = torch.cat([x, before], dim=1)",
-        "causal_conv", "",
-    ),
-    "squared before the ReLU": (
-        "12", "F.relu(self.c_fc(y)).square()", "F.relu(self.c_fc(y).square())", "Block.forward", "",
-    ),
-    "a residual connection is missing": (
-        "12", "x = x + self.dropout(self.c_proj(", "x = self.dropout(self.c_proj(",
-        "Block.forward", "",
-    ),
-    "no clipping": (
-        "12", "    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "",
-        "update", "",
-    ),
-    "trained in the mode in which it was evaluated": (
-        "12", "    model.train()\n", "", "update", "left in evaluation mode",
-    ),
-    "four products instead of five": (
-        "12", "    for _ in range(5):", "    for _ in range(4):", "orthogonalize", "",
-    ),
-    "momentum without Nesterov": (
-        "12", "orthogonalize(parameter.grad.lerp(mean, 0.9))", "orthogonalize(mean)",
-        "Muon.step", "",
-    ),
-    "Muon for the embedding as well": (
-        "12", "for m in model.blocks.modules() if isinstance(m, torch.nn.Linear)]",
-        "for m in model.modules() if isinstance(m, torch.nn.Linear | torch.nn.Embedding)]",
-        "make_optimizers", "",
-    ),
-    # Chapter 13
-    "the first GPU for all": (
-        "13", "number = (device.index or 0) + local_rank", "number = device.index or 0", "own_device", "",
-    ),
-    "the number that was given is ignored": (
-        "13", "number = (device.index or 0) + local_rank", "number = local_rank", "own_device", "",
-    ),
-    "one process more than GPUs": (
-        "13", "if number >= torch.cuda.device_count()", "if number > torch.cuda.device_count()", "own_device", "",
-    ),
-    "an accelerator that is not CUDA": (
-        "13", '        return torch.device("cpu")\n', "        return device\n", "own_device", "",
-    ),
-    "gradients that add up": ("13", "    model.zero_grad()\n    criterion", "    criterion", "gradient", ""),
-    "the parameters instead of their gradients": (
-        "13", "parameter.grad.flatten() for", "parameter.detach().flatten() for", "gradient", "",
-    ),
-    "autograd.grad, which DDP doesn't notice": (
-        "13",
-        "    criterion(model(x), y).backward()\n    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])\n",
-        "    gradients = torch.autograd.grad(criterion(model(x), y), list(model.parameters()))\n    return torch.cat([one.flatten() for one in gradients])\n",
-        "gradient", "",
-    ),
-    "asks only with a note": (
-        "13", "    dist.all_reduce(count)\n", "    if pressed:\n        dist.all_reduce(count)\n", "any_pressed", "",
-    ),
-    "asks nobody": ("13", "    dist.all_reduce(count)\n", "", "any_pressed", ""),
+    "the batch as time": ("11", "torch.nn.LSTM(64, 256, batch_first=True)", "torch.nn.LSTM(64, 256)", "CharLSTM.__init__", ""),
+    "evaluated in training mode": ("11", "    model.eval()\n    total", "    total", "evaluate", "left in training mode"),
+    "times the temperature": ("11", "logits[0, -1] / temperature", "logits[0, -1] * temperature", "generate", ""),
+    "no mask": ("12", "scores.masked_fill(later, -math.inf).softmax", "scores.softmax", "attention", ""),
+    "positions from 0": ("12", "torch.arange(start, start + T", "torch.arange(0, T", "rotate", ""),
+    "keys as they are": ("12", "return self.norm(q), self.norm(k), v", "return self.norm(q), k, v", "CausalSelfAttention.heads", "value 2 of 3"),
+    "a cache without end": ("12", "[:, :, -self.block_size :]", "", "CausalSelfAttention.forward", ""),
+    "no residual connection": ("12", "x = x + self.dropout(self.c_proj(", "x = self.dropout(self.c_proj(", "Block.forward", ""),
+    "no clipping": ("12", "    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n", "", "update", ""),
+    "no Nesterov": ("12", "orthogonalize(parameter.grad.lerp(mean, 0.9))", "orthogonalize(mean)", "Muon.step", ""),
+    "Muon for all": ("12", "isinstance(m, torch.nn.Linear)]", "isinstance(m, torch.nn.Linear | torch.nn.RMSNorm)]", "make_optimizers", ""),
+    "the first GPU for all": ("13", "number = (device.index or 0) + local_rank", "number = device.index or 0", "own_device", ""),
+    "gradients add up": ("13", "    model.zero_grad()\n    criterion", "    criterion", "gradient", ""),
     "only one note": ("13", "return count.item() > 0", "return count.item() == 1", "any_pressed", ""),
 }  # fmt: skip
 
-# Solutions that are as right as the chapter's, and those of one chapter fit together: a function and
+# The same of a page's own lines; what is blamed is a name that they make.
+PAGE_MISTAKES = {
+    "the grid ends too early": ("01", "for w in np.arange(0.0, 10.0, 0.1)", "for w in np.arange(0.0, 9.0, 0.1)", "w_list", "Its length is 90; expected is 100"),
+    "only the last sample": ("01", "loss_sum += loss(y, y_pred)", "loss_sum = loss(y, y_pred)", "mse_list", ""),
+    "a wrong argmin": ("01", "w_list[np.argmin(mse_list)]", "mse_list[np.argmin(mse_list)]", "best", ""),
+    "the other axis": ("01", ".mean(axis=1)  # (100,)", ".mean(axis=0)", "mse", "Its shape is (3,); expected is (100,)"),
+    "upwards": ("01", "w = w - args.lr * gradient", "w = w + args.lr * gradient", "w", ""),
+    "recorded too late": ("01", "    w_path.append(w)\n    mse_path.append(mse)\n    w = w - args.lr * gradient(x_data, y_data, w)\n", "    mse_path.append(mse)\n    w = w - args.lr * gradient(x_data, y_data, w)\n    w_path.append(w)\n", "w_path", "Each number stands one place too early"),
+    "whole numbers": ("02", "x_data = torch.tensor([1.0, 2.0, 3.0]", "x_data = torch.tensor([1, 2, 3]", "x_data", "torch.int64; expected is torch.float32"),
+    "a weight that isn't tracked": ("02", "w = torch.tensor([[1.0]], requires_grad=True, device=args.device)\nprint", "w = torch.tensor([[1.0]], device=args.device)\nprint", "w", "requires_grad=True"),
+    "gradients that add up": ("02", "        w.grad.data.zero_()\n", "", "w_sgd", ""),
+    "an update in the graph": ("02", "w.data = w.data - args.lr * w.grad.data", "w = w - args.lr * w.grad", "", ".grad is None"),
+    "the last sample's loss": ("02", "l_sum += l", "l_sum = l", "w_batch", ""),
+    "a row for a column": ("03", "y_data = torch.tensor([[2.0], [4.0], [6.0]]", "y_data = torch.tensor([2.0, 4.0, 6.0]", "y_data", "Its shape is (3,); expected is (3, 1)"),
+    "the mean for the sum": ("03", 'MSELoss(reduction="sum")', "MSELoss()", "criterion", "MSELoss(reduction='sum')"),
+    "a rate of one's own": ("03", "lr=args.lr", "lr=0.1", "optimizer", "SGD(lr=0.01)"),
+    "another model's parameters": ("03", "torch.optim.SGD(model.parameters()", "torch.optim.SGD(LinearModel().parameters()", "optimizer", "parameters of model"),
+    "no zero_grad": ("03", "    optimizer.zero_grad()\n    loss.backward()\n", "    loss.backward()\n", "losses", ""),
+    "step before backward": ("03", "    loss.backward()\n    optimizer.step()\n", "    optimizer.step()\n    loss.backward()\n", "losses", ""),
+    "tensors in the list": ("03", "losses.append(loss.item())", "losses.append(loss)", "losses", "Tensor"),
+    "a prediction with a graph": ("03", "with torch.no_grad():\n    y_test = model(x_test)", "y_test = model(x_test)", "y_test", "requires_grad=False"),
+    "a loss for numbers": ("04", 'torch.nn.BCELoss(reduction="sum")\noptimizer', 'torch.nn.MSELoss(reduction="sum")\noptimizer', "criterion", "BCELoss"),
+    "no minus": ("04", "by_hand = -(", "by_hand = (", "by_hand", "The sign is wrong"),
+    "a second name is no copy": ("04", "copy.deepcopy(model)  # so that model stays as it is", "model", "model", ""),
+    "the sigmoid twice": ("04", "torch.nn.BCEWithLogitsLoss()(z, y)", "torch.nn.BCEWithLogitsLoss()(F.sigmoid(z), y)", "z.grad", "sigmoid before a loss"),
+    "validated and tested by the same": ("05", "xy_test = table[turn == 0]", "xy_test = table[turn == 1]", "xy_test", ""),
+    "a leak": ("05", "mean, std = x_train.mean(dim=0), x_train.std(dim=0)", "x_all = torch.from_numpy(table[:, :-1])\nmean, std = x_all.mean(dim=0), x_all.std(dim=0)", "mean", ""),
+    "one mean for all columns": ("05", "x_train.mean(dim=0), x_train.std(dim=0)  # (8,) each", "x_train.mean(), x_train.std()", "mean", "Its shape is (); expected is (8,)"),
+    "labels that aren't long": ("05", "y_train = y_train[:, 0].long()", "y_train = y_train[:, 0]", "y_train", "labels.long()"),
+    "the first model's optimizer": ("05", "torch.optim.SGD(deep.parameters()", "torch.optim.SGD(plain.parameters()", "optimizer", "parameters of deep"),
+    "not the best, but the last": ("05", "best = copy.deepcopy(deep.state_dict())", "best = deep.state_dict()", "best", ""),
+    "not shuffled": ("06", "train_loader = DataLoader(dataset, batch_size=args.batch_size, shuffle=True)", "train_loader = DataLoader(dataset, batch_size=args.batch_size)", "train_loader", "shuffle=True"),
+    "batches of another size": ("06", "batch_size=args.batch_size, shuffle=True, num", "batch_size=4, shuffle=True, num", "train_loader", "batch_size=2"),
+    "another hidden layer": ("06", "torch.nn.Linear(features, 16), torch.nn.Sigmoid(), torch.nn.Linear(16, 1)", "torch.nn.Linear(features, 8), torch.nn.Sigmoid(), torch.nn.Linear(8, 1)", "model", "(16, 8)"),
+    "two linear layers": ("06", "torch.nn.Linear(features, 16), torch.nn.Sigmoid(), torch", "torch.nn.Linear(features, 16), torch", "model", ""),
+    "trained once more from where it was": ("06", "        model.load_state_dict(untrained)\n", "", "curves", ""),
+    "no normalization": ("07", "    transforms.ToTensor(),\n    transforms.Normalize((0.1307,), (0.3081,)),\n", "    transforms.ToTensor(),\n", "transform", "Normalize"),
+    "trained and tested by the same": ("07", "train=False", "train=True", "test_set", ""),
+    "in their order": ("07", "train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)", "train_loader = DataLoader(train_set, batch_size=args.batch_size)", "train_loader", "shuffle=True"),
+    "not flattened": ("07", "y_pred = model(inputs.view(-1, 28 * 28))\nprint", "y_pred = model(inputs)\nprint", "", ""),
+    "no momentum": ("07", ", momentum=0.5)", ")", "optimizer", "momentum=0.5"),
+    "not the test images": ("07", "accuracy = test(model, test_loader, device)", "accuracy = test(model, train_loader, device)", "accuracy", ""),
+    "logits for probabilities": ("07", "p = softmax(loaded(inputs))", "p = loaded(inputs)", "p", "rows of probabilities add up to 1"),
+    "dropout in use": ("08", "dropout.eval()\n", "", "dropout", "evaluation mode"),
+    "the most probable image": ("08", "probabilities.max(dim=1)", "probabilities.max(dim=0)", "confidence", ""),
+    "predicted rows": ("08", "10 * labels + predicted", "10 * predicted + labels", "counts", "transposed"),
+    "the rate of the page's beginning": ("09", "better_recipe(model, args.lr, updates=100)", "better_recipe(model, 0.01, updates=100)", "optimizer", ""),
+    "no label smoothing": ("10", "CrossEntropyLoss(label_smoothing=0.1)", "CrossEntropyLoss()", "criterion", "label_smoothing"),
+    "the rate stays": ("10", "            scheduler.step()\n", "", "model", ""),
+    "the classes in the last axis": ("11", "loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())  #", "loss = F.cross_entropy(logits, y)  #", "", ""),
+    "validated by the training text": ("12", "ids[:-tenth], ids[-tenth:][:100_000]", "ids[:-tenth], ids[:-tenth][:100_000]", "val_ids", ""),
+    "the same part for all": ("13", "num_replicas=2, rank=1)", "num_replicas=2, rank=0)", "other", ""),
+}  # fmt: skip
+
+# Solutions that are as right as the chapter's, and those of one program fit together: a function and
 # another body for it, or some of the chapter's lines and others.
 SOLUTIONS = {
     "01": [
         ("forward", "return np.multiply(w, x)"),
-        ("loss", "error = y - y_pred\nreturn error * error"),
+        ("gradient", "return 2 * (x_data @ (forward(x_data, w) - y_data)) / len(x_data)"),  # a dot product
+        ("xy_data = np.column_stack((x_data, y_data))", "xy_data = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])"),
+        ("y_pred = forward(x_data, ws[:, np.newaxis])  # (3,)", "y_pred = np.outer(ws, x_data)  # (3,)"),
+        ("table = np.array([[0, 1, 2], [3, 4, 5]])", "table = np.arange(6).reshape(2, 3)"),
+    ],
+    "01, in list comprehensions": [
         (
-            "gradient",  # a dot product, divided by hand
-            "return 2 * (x_data @ (forward(x_data, w) - y_data)) / len(x_data)",
-        ),
-        (  # a mean of a list
-            """    loss_sum = 0
+            """w_list = []
+mse_list = []
+for w in np.arange(0.0, 10.0, 0.1):
+    loss_sum = 0
     for x, y in xy_data:
         y_pred = forward(x, w)
         loss_sum += loss(y, y_pred)
     mse = loss_sum / len(xy_data)
+    w_list.append(w)
+    mse_list.append(mse)
 """,
-            "    mse = np.mean([loss(y, forward(x, w)) for x, y in xy_data])\n",
+            """w_list = [k / 10 for k in range(100)]
+mse_list = [np.mean([loss(label, forward(x, weight)) for x, label in xy_data]) for weight in w_list]
+""",
         ),
-        (  # an outer product
-            "y_pred = forward(x_data, ws[:, np.newaxis])  # (3,)",
-            "y_pred = np.outer(ws, x_data)  # (3,)",
-        ),
+        ("w_list[np.argmin(mse_list)]", "w_list[mse_list.index(min(mse_list))]"),
     ],
     "02": [
+        ("import torch\n", "import torch\nfrom torch import tensor\n"),
+        ("matrix = torch.tensor(", "matrix = tensor("),
         ("loss", "return torch.square(y - y_pred)"),
-        (  # gradients are accumulated sample by sample
-            """        l_sum += l
-    l_sum.backward()
-""",
-            """        l.backward()
-        l_sum += l.detach()
-""",
-        ),
+        ("        l_sum += l\n    l_sum.backward()\n", "        l.backward()  # it accumulates\n        l_sum += l.detach()\n"),
         (  # a new leaf instead of a change in place
-            """    with torch.no_grad():
-        w_full -= args.lr * w_full.grad
-    w_full.grad.zero_()
-""",
-            """    w_full = (w_full - args.lr * w_full.grad).detach().requires_grad_()
-    w_full.grad = torch.zeros_like(w_full)
-""",
+            "    with torch.no_grad():\n        w_full -= args.lr * w_full.grad\n    w_full.grad.zero_()\n",
+            "    w_full = (w_full - args.lr * w_full.grad).detach().requires_grad_()\n    w_full.grad = torch.zeros_like(w_full)\n",
+        ),
+        (  # today's form
+            "        w.data = w.data - args.lr * w.grad.data\n        w.grad.data.zero_()\n",
+            "        with torch.no_grad():\n            w -= args.lr * w.grad\n            w.grad.zero_()\n",
         ),
     ],
     "03": [
+        ("import torch\n", "import torch\nfrom torch import nn, optim\n"),
+        ("x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)", "x_data = torch.arange(1.0, 4.0).unsqueeze(1).to(args.device)"),
+        ("LinearModel.forward", "return x @ self.linear.weight.T + self.linear.bias"),
+        ("model = LinearModel()\nmodel.to(args.device)", "model = LinearModel().to(args.device)"),
+        ('criterion = torch.nn.MSELoss(reduction="sum")', "criterion = nn.MSELoss(reduction='sum')"),
+        ("torch.optim.SGD(model.parameters(), lr=args.lr)", "optim.SGD(list(model.parameters()), args.lr)"),
         (
-            "LinearModel.forward",
-            "return x @ self.linear.weight.T + self.linear.bias",
+            """    y_pred = model(x_data)
+    loss = criterion(y_pred, y_data)
+    losses.append(loss.item())
+    if (epoch + 1) % 10 == 0:
+        print(f"Epoch {epoch + 1}/{args.epochs}, Loss: {loss.item():.4f}")
+
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+            """    optimizer.zero_grad()
+    error = criterion(model(x_data), y_data)
+    error.backward()
+    optimizer.step()
+    losses += [float(error)]
+""",
         ),
-        (  # zero_grad at the start
-            "    y_pred = model(x_data)\n    loss = criterion(y_pred, y_data)\n",
-            "    optimizer.zero_grad()\n    y_pred = model(x_data)\n    loss = criterion(y_pred, y_data)\n",
-        ),
-        (
-            "\n    optimizer.zero_grad()\n    loss.backward()\n",
-            "\n    loss.backward()\n",
-        ),
-        (  # the normal equations
-            "torch.linalg.lstsq(columns, y_data.cpu()).solution",
-            "torch.linalg.solve(columns.T @ columns, columns.T @ y_data.cpu())",
-        ),
+        ("torch.linalg.lstsq(columns, y_data.cpu()).solution", "torch.linalg.solve(columns.T @ columns, columns.T @ y_data.cpu())"),
+        ("with torch.no_grad():\n    y_test = model(x_test)", "y_test = model(x_test).detach()"),
     ],
     "04": [
         ("LogisticModel.forward", "return 1 / (1 + torch.exp(-self.linear(x)))"),
+        ("y_data = torch.tensor([[0.0], [0.0], [1.0]], device=args.device)", "y_data = (x_data > 2.5).float()"),
         ("boundary", "return -model.linear.bias.item() / model.linear.weight.item()"),
+        ("by_hand = -(y_data * p.log() + (1 - y_data) * (1 - p).log()).sum()", "by_hand = -torch.where(y_data == 1, p, 1 - p).log().sum()"),
+        ("longer = copy.deepcopy(model)", "longer = LogisticModel().to(args.device)\nlonger.load_state_dict(model.state_dict())"),
+        (  # chapter 3's loop
+            "losses = training.full_batch(model, criterion, optimizer, x_data, y_data, args.epochs, every=100)",
+            """losses = []
+for step in range(args.epochs):
+    l = criterion(model(x_data), y_data)
+    losses.append(l.item())
+    optimizer.zero_grad()
+    l.backward()
+    optimizer.step()
+""",
+        ),
     ],
     "05": [
         (
             "DeepModel.__init__",  # nn.Sequential inside
             """super().__init__()
 self.layers = torch.nn.Sequential(
-    torch.nn.Linear(8, 16), torch.nn.Sigmoid(),
-    torch.nn.Linear(16, 16), torch.nn.Sigmoid(),
-    torch.nn.Linear(16, 2),
+    torch.nn.Linear(8, 16), torch.nn.Sigmoid(), torch.nn.Linear(16, 16), torch.nn.Sigmoid(), torch.nn.Linear(16, 2)
 )
 """,
         ),
         ("DeepModel.forward", "return self.layers(x)"),
-        (
-            "    return (predicted == labels).float().mean().item()\n",
-            "    return (predicted == labels).sum().item() / len(labels)\n",
-        ),
-        (
-            "mean, std = x_train.mean(dim=0), x_train.std(dim=0)  # (8,) each",
-            "std, mean = torch.std_mean(x_train, dim=0)",
-        ),
-        ("xy_test = table[turn == 0]", "xy_test = table[::5]"),  # a slice of NumPy
+        ("accuracy", "with torch.no_grad():\n    right = model(x).max(dim=1)[1] == labels\nreturn right.sum().item() / len(labels)"),
+        ("mean, std = x_train.mean(dim=0), x_train.std(dim=0)", "std, mean = torch.std_mean(x_train, dim=0)"),
+        ("xy_test = table[turn == 0]", "xy_test = table[::5]"),
+        ("y_val = torch.from_numpy(xy_val[:, -1]).long()", "y_val = torch.LongTensor(xy_val[:, -1])"),
+        ("only_plain = (plain_right & ~deep_right).sum().item()", "only_plain = int((plain_right > deep_right).sum())"),
+        ("chosen = deep if only_deep > only_plain else plain", "chosen = plain\nif only_deep > only_plain:\n    chosen = deep"),
     ],
     "06": [
-        (
-            "self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)",
-            "self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N, 1)",
-        ),
+        ("self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)", "self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N, 1)"),
         ("MyDataset.__len__", "return len(self.x_train)"),
         (
-            "train",  # samples are counted, and there is no bar
+            "train",  # samples are counted, and there is no enumerate
             """losses = []
 for epoch in range(epochs):
     loss_sum, samples = 0.0, 0
@@ -564,19 +265,43 @@ for epoch in range(epochs):
 return losses
 """,
         ),
-    ],
-    "07": [
-        ("softmax", "return (z - z.logsumexp(dim=1, keepdim=True)).exp()"),
-        (  # einsum over one-hot labels
-            "    return -log_p[torch.arange(len(y)), y].mean()\n",
-            """    one_hot = torch.nn.functional.one_hot(y, z.shape[1]).to(z.dtype)
-    return -torch.einsum("nc,nc->", log_p, one_hot) / len(y)
+        ("dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers", "dataset, args.batch_size, True, num_workers=args.workers"),
+        (  # a class instead of nn.Sequential
+            """    model = torch.nn.Sequential(
+        torch.nn.Linear(features, 16), torch.nn.Sigmoid(), torch.nn.Linear(16, 1)
+    )
+""",
+            """    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = torch.nn.Linear(features, 16)
+            self.output = torch.nn.Linear(16, 1)
+
+        def forward(self, x):
+            return self.output(torch.sigmoid(self.hidden(x)))
+
+    model = Network()
 """,
         ),
-        ("        self.relu1 = torch.nn.ReLU()\n", ""),  # F.relu for nn.ReLU
-        ("        self.relu2 = torch.nn.ReLU()\n", ""),
-        ("        self.relu3 = torch.nn.ReLU()\n", ""),
-        ("        self.relu4 = torch.nn.ReLU()\n", ""),
+        (
+            """        for i, data in enumerate(train_loader, 0):
+            inputs, labels = data
+            inputs, labels = inputs.to(args.device), labels.to(args.device)
+            y_pred = model(inputs)
+            loss = criterion(y_pred, labels)
+""",
+            """        for x, labels in train_loader:
+            loss = criterion(model(x.to(args.device)), labels.to(args.device))
+""",
+        ),
+    ],
+    "07": [
+        ("import torch\nimport torchvision\n", "import torch\nimport torchvision\nfrom torchvision.datasets import MNIST\nimport torch.nn.functional as F\n"),
+        ("loss = criterion(z, y)\nprint", "loss = F.cross_entropy(z, y)\nprint"),
+        ("softmax", "return (z - z.logsumexp(dim=1, keepdim=True)).exp()"),
+        ("    return -log_p[torch.arange(len(y)), y].mean()\n", "    return -log_p.gather(1, y[:, None]).mean()\n"),
+        ("train_set = torchvision.datasets.MNIST(root=root, train=True, download=True", "train_set = MNIST(root, True"),
+        *((f"        self.relu{number} = torch.nn.ReLU()\n", "") for number in (1, 2, 3, 4)),
         (
             "MNISTModel.forward",
             """x = x.flatten(1)
@@ -585,10 +310,9 @@ for linear in [self.linear1, self.linear2, self.linear3, self.linear4]:
 return self.linear5(x)
 """,
         ),
-        (
-            "predicted = torch.argmax(y_pred, dim=1)  # (B,)",
-            "_, predicted = torch.max(y_pred, dim=1)",
-        ),
+        ("predicted = torch.argmax(y_pred, dim=1)  # (B,)", "_, predicted = torch.max(y_pred, dim=1)"),
+        ("model = torch.nn.Linear(28 * 28, 10)  # a single layer, to begin with\ny_pred = model(inputs.view(-1, 28 * 28))", "model = torch.nn.Linear(784, 10)\ny_pred = model(inputs.flatten(1))"),
+        ("p = softmax(loaded(inputs)).detach().cpu()", "with torch.no_grad():\n    p = torch.softmax(loaded(inputs), dim=1).cpu()"),
         (
             "load_model",  # moved at the end
             """model = MNISTModel()
@@ -610,49 +334,32 @@ self.stack = torch.nn.Sequential(*layers[:-1])
 """,
         ),
         ("MNISTModel.forward", "return self.stack(x.reshape(len(x), -1))"),
+        ("model = MNISTModel()\nprint", "network = MNISTModel()\nmodel = network\nprint"),
+        ("keep_in_memory(train_set)\nkeep_in_memory(test_set)\n", "for one in (train_set, test_set):\n    keep_in_memory(one)\n"),
+        ("losses += train(", "losses = losses + train("),
     ],
     "08": [
         ("centre_of_mass", "return (np.arange(len(profile)) * profile).sum() / profile.sum()"),
         ("predict", "model.eval()\nwith torch.inference_mode():\n    return torch.softmax(model(images), dim=1)"),
+        ("distance = np.linalg.norm(pixels - pixels[0, 0], axis=-1)", "distance = ((pixels - pixels[0, 0]) ** 2).sum(axis=2) ** 0.5"),
+        ("wrong = predicted != labels", "wrong = ~(predicted == labels)"),
+        (
+            "counts = torch.bincount(10 * labels + predicted, minlength=100).view(10, 10)",
+            "counts = torch.zeros(10, 10, dtype=torch.long)\nfor true, other in zip(labels.tolist(), predicted.tolist()):\n    counts[true, other] += 1",
+        ),
     ],
     "09": [
         (
-            "throughput",  # an iterator that begins anew
-            """speeds, batch = [], iter(batches)
-for part in range(6):
-    images, start = 0, now(device)
-    while time.perf_counter() - start <= 0.1:
-        data = next(batch, None)
-        if data is None:
-            batch = iter(batches)
-            data = next(batch)
-        step(data[0].to(device), data[1].to(device))
-        images += data[1].size(0)
-    speeds.append(images / (now(device) - start))
-return statistics.median(speeds[1:])
-""",
-        ),
-        (
             "network",
-            """return torch.nn.Sequential(
-    torch.nn.Flatten(),
-    torch.nn.Linear(784, 512), torch.nn.ReLU(),
-    torch.nn.Linear(512, 256), torch.nn.ReLU(),
-    torch.nn.Linear(256, 128), torch.nn.ReLU(),
-    torch.nn.Linear(128, 64), torch.nn.ReLU(),
-    torch.nn.Linear(64, 10),
-)
+            """layers = [torch.nn.Flatten()]
+for size, following in [(784, 512), (512, 256), (256, 128), (128, 64)]:
+    layers += [torch.nn.Linear(size, following), torch.nn.ReLU()]
+return torch.nn.Sequential(*layers, torch.nn.Linear(64, 10))
 """,
         ),
-        (  # zero_grad comes first
-            """    optimizer.zero_grad()
-    loss.backward()
-""",
-            """    model.zero_grad()
-    loss.backward()
-""",
-        ),
+        ("    optimizer.zero_grad()\n    loss.backward()\n", "    model.zero_grad()\n    loss.backward()\n"),
         ("        inputs.copy_(next_inputs)\n", "        inputs[:] = next_inputs\n"),
+        ("step = partial(update, model, criterion, optimizer)\nroot", "def step(x, y):\n    return update(model, criterion, optimizer, x, y)\n\nroot"),
     ],
     "10": [
         (
@@ -660,15 +367,12 @@ return statistics.median(speeds[1:])
             "patches = image.unfold(0, len(kernel), 1).unfold(1, len(kernel), 1)\nreturn (patches * kernel).sum(dim=(2, 3))",
         ),
         ("CNN.forward", "return self.linear(self.block3(self.block2(self.block1(x))).flatten(1))"),
+        ("conv.weight.data = kernel.view(1, 1, 3, 3)", "with torch.no_grad():\n    conv.weight.copy_(kernel)"),
+        ("enumerate(tqdm(train_loader, leave=False, disable=None))", "enumerate(train_loader)"),
     ],
     "11": [
         ("make_vocabulary", 'return "".join(sorted(dict.fromkeys(text)))'),
-        (
-            "windows",  # slices that are stacked
-            """cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])
-return cut[:, :-1], cut[:, 1:]
-""",
-        ),
+        ("windows", "cut = torch.stack([ids[i : i + block_size + 1] for i in starts.tolist()])\nreturn cut[:, :-1], cut[:, 1:]"),
         (
             "bigram_loss",  # a table of all pairs
             """V = vocabulary_size
@@ -678,37 +382,9 @@ return F.nll_loss((counts / counts.sum(dim=1, keepdim=True)).log()[x.flatten()],
         ),
         (
             "rnn",
-            """states = [h]
-for t in range(len(x)):
-    states.append((x[t] @ W.T + states[-1] @ U.T + b).tanh())
-return torch.stack(states[1:])
-""",
+            "states = [h]\nfor t in range(len(x)):\n    states.append((x[t] @ W.T + states[-1] @ U.T + b).tanh())\nreturn torch.stack(states[1:])",
         ),
-        (
-            "evaluate",
-            """model.eval()
-losses = []
-with torch.inference_mode():
-    for start in starts:
-        x, y = windows(ids, start[None], block_size)
-        losses.append(F.cross_entropy(model(x)[0].mT, y))
-return torch.stack(losses).mean().item()
-""",
-        ),
-        (
-            "generate",
-            """model.eval()
-state, new = None, ids
-for _ in range(length):
-    with torch.no_grad():
-        logits, state = model(new[None], state)
-    scores, among = logits[0, -1].sort(descending=True)
-    p = torch.softmax(scores[:top_k] / temperature, dim=-1)
-    new = among[torch.multinomial(p, 1)]
-    ids = torch.cat([ids, new])
-return ids
-""",
-        ),
+        ("loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())", "loss = F.cross_entropy(logits.mT, y)"),
     ],
     "12": [
         (
@@ -716,8 +392,7 @@ return ids
             """T, D = q.shape[-2:]
 scores = torch.einsum("...td,...sd->...ts", q, k) * D**-0.5
 earlier = torch.ones(T, T, device=q.device).tril()
-scores = scores.masked_fill(earlier == 0, float("-inf"))
-weights = scores.softmax(dim=-1)
+weights = scores.masked_fill(earlier == 0, float("-inf")).softmax(dim=-1)
 return torch.einsum("...ts,...sd->...td", weights, v), weights
 """,
         ),
@@ -740,36 +415,6 @@ return x + added, seen[:, -3:]
 """,
         ),
         (
-            "y.transpose(1, 2).flatten(2)",
-            "y.transpose(1, 2).reshape(len(x), -1, x.shape[2])",
-        ),
-        (
-            "update",  # the classes in the second axis, and gradients that are set to zero first
-            """T = config["block_size"]
-model.train()
-for optimizer in optimizers:
-    optimizer.zero_grad()
-model.zero_grad()
-starts = torch.randint(0, len(ids) - T, [config["batch_size"]])
-cut = torch.stack([ids[start : start + T + 1] for start in starts.tolist()])
-loss = F.cross_entropy(model(cut[:, :-1])[0].mT, cut[:, 1:])
-loss.backward()
-torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1)
-for optimizer in optimizers:
-    optimizer.step()
-return float(loss.detach())
-""",
-        ),
-        (
-            "orthogonalize",  # by the singular values themselves
-            """u, s, vh = torch.linalg.svd(x, full_matrices=False)
-s = s / (s.norm() + 1e-7)
-for _ in range(5):
-    s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
-return u @ torch.diag(s) @ vh
-""",
-        ),
-        (
             "make_optimizers",  # by the names, and in groups
             """named = list(model.named_parameters())
 inside = [name.startswith("blocks") and name.endswith("weight") and p.dim() == 2 for name, p in named]
@@ -785,29 +430,14 @@ return [muon, torch.optim.Adam([{"params": others}], lr=config["lr"] * 2.5, beta
             "gradient",
             """for parameter in model.parameters():
     parameter.grad = None
-loss = criterion(model(x), y)
-loss.backward()
+criterion(model(x), y).backward()
 return torch.nn.utils.parameters_to_vector([one.grad for one in model.parameters()])
 """,
         ),
         (
             "any_pressed",  # the largest instead of the sum
-            """count = torch.tensor([float(len(pressed))], device=device)
-dist.all_reduce(count, dist.ReduceOp.MAX)
-return bool(count.item())
-""",
+            "count = torch.tensor([float(len(pressed))], device=device)\ndist.all_reduce(count, dist.ReduceOp.MAX)\nreturn bool(count.item())",
         ),
-        (
-            "own_device",
-            """if device.type == "cuda":
-    number = local_rank + (0 if device.index is None else device.index)
-    if number not in range(torch.cuda.device_count()):
-        raise cli.UserError(f"there is no GPU {number}. Start fewer processes or use --device cpu.")
-    device = torch.device(f"cuda:{number}")
-    torch.cuda.set_device(number)
-    return device
-return torch.device("cpu")
-""",
-        ),
+        ("mine = images[rank::world_size], labels[rank::world_size]", "mine = (images[rank::world_size], labels[rank::world_size])"),
     ],
 }  # fmt: skip

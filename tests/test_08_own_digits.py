@@ -24,6 +24,15 @@ to_mnist = load(ROOT / f"{NAME}.py").to_mnist  # the project's own
 
 
 @pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Chapter 7's network as it is made: the model, and its checkpoint."""
+    torch.manual_seed(0)
+    model, path = mnist.MNISTModel().eval(), tmp_path_factory.mktemp("made") / "net.pt"
+    torch.save(model.state_dict(), path)
+    return model, path
+
+
+@pytest.fixture(scope="module")
 def chapter_7(run, tmp_path_factory):
     """Chapter 7's run with a thousand images: `checkpoint` is what it has saved."""
     folder = tmp_path_factory.mktemp("trained")
@@ -81,20 +90,18 @@ def test_dropout_in_both_modes(ran):
     assert training <= {0.0, 2.0} and use == {1.0}
 
 
-def test_the_network_is_the_one_that_was_trained(chapter, chapter_7, ran):
-    model = chapter.load_network(chapter_7.checkpoint, CPU)
-    assert torch.equal(parameters(model), parameters(chapter_7.names.model))
+def test_the_page_loads_what_chapter_7_has_trained(chapter_7, ran):
     assert torch.equal(parameters(ran.names.model), parameters(chapter_7.names.model))
-    assert not model.training, "call eval() before the network is used"
 
 
-def test_chapter_10s_network_is_loaded_as_well(chapter, tmp_path):
-    torch.manual_seed(0)
-    model = load(ROOT / "10_mnist_cnn.py").CNN()
-    torch.save(model.state_dict(), tmp_path / "net.pt")
-    loaded = chapter.load_network(tmp_path / "net.pt", CPU)
-    assert type(loaded).__name__ == "CNN"
-    assert torch.equal(parameters(loaded), parameters(model))
+def test_chapter_7s_network_and_chapter_10s_are_loaded(chapter, network, tmp_path):
+    cnn = load(ROOT / "10_mnist_cnn.py").CNN()
+    torch.save(cnn.state_dict(), tmp_path / "net.pt")
+    for model, path in [network, (cnn, tmp_path / "net.pt")]:
+        loaded = chapter.load_network(path, CPU)
+        assert type(loaded).__name__ == type(model).__name__
+        assert torch.equal(parameters(loaded), parameters(model))
+        assert not loaded.training, "call eval() before the network is used"
 
 
 def test_a_checkpoint_that_is_none(chapter, tmp_path):
@@ -216,21 +223,20 @@ def test_predict_gives_probabilities(chapter):
 
 
 def test_predict_files_names_each_picture_its_digit_and_the_next(
-    chapter, chapter_7, ran, tmp_path, capsys
+    chapter, network, tmp_path, capsys
 ):
     """Also those that a pattern stands for, which Windows' shells leave to the program."""
+    model, checkpoint = network
     for digit in (2, 5, 7):
         draw(digit, 100).save(tmp_path / f"{digit}.png")
     pictures = [tmp_path / "2.png", tmp_path / "*7.png"]
-    args = Namespace(
-        device=CPU, checkpoint=chapter_7.checkpoint, pictures=pictures, output_dir=None
-    )
+    args = Namespace(device=CPU, checkpoint=checkpoint, pictures=pictures, output_dir=None)
     chapter.predict_files(args)
-    checkpoint, *lines = capsys.readouterr().out.splitlines()
-    assert checkpoint == f"Checkpoint: {chapter_7.checkpoint}"
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"Checkpoint: {checkpoint}"
     fields = np.stack([to_mnist(draw(digit, 100)) for digit in (2, 7)])
     images = torch.tensor((fields - 0.1307) / 0.3081).unsqueeze(1)
-    expected = torch.softmax(ran.names.model(images), dim=1)
+    expected = torch.softmax(model(images), dim=1)
     for digit, line, row in zip((2, 7), lines, expected, strict=True):
         second, first = row.argsort()[-2:].tolist()
         path = tmp_path / f"{digit}.png"
@@ -238,13 +244,11 @@ def test_predict_files_names_each_picture_its_digit_and_the_next(
         assert line == expected, f"it printed   {line}\nexpected is  {expected}"
 
 
-def test_predict_files_tells_at_the_end_what_it_cannot_read(chapter, chapter_7, tmp_path, capsys):
+def test_predict_files_tells_at_the_end_what_it_cannot_read(chapter, network, tmp_path, capsys):
     (tmp_path / "a.png").write_text("no picture")
     draw(7, 100).save(tmp_path / "b.png")
     pictures = [tmp_path / "a.png", tmp_path / "b.png"]
-    args = Namespace(
-        device=CPU, checkpoint=chapter_7.checkpoint, pictures=pictures, output_dir=None
-    )
+    args = Namespace(device=CPU, checkpoint=network[1], pictures=pictures, output_dir=None)
     with pytest.raises(UserError, match=r"no answer for\n.*a\.png"):
         chapter.predict_files(args)
     assert f"\n{tmp_path / 'b.png'}: " in capsys.readouterr().out
