@@ -149,11 +149,10 @@ def explain(problem: dict) -> str:
         return "\n".join(text)
     name = problem.get("function") or problem.get("name")
     text.append(_("{name} is not right yet.").format(name=name) if name else _("Not right yet."))
-    width = max(len(_(label)) for label in ["input", "got", "expected"]) + 2
-    for label in ["input", "got", "expected"]:
-        if problem.get(label):
-            value = problem[label].replace("\n", "\n" + (3 + width) * " ")
-            text.append(f"   {_(label) + ':':{width}}{value}")
+    for key, label in [("input", _("input:")), ("got", _("got:")), ("expected", _("expected:"))]:
+        if problem.get(key):
+            value = problem[key].replace("\n", "\n" + 13 * " ")
+            text.append(f"   {label:10}{value}")
     for key in ["where", "error"]:
         if problem.get(key):
             text.append(textwrap.indent(problem[key], "   "))

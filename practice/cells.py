@@ -278,7 +278,9 @@ def _told(error: BaseException, path: Path, watch: Watch) -> dict:
     if isinstance(error, SystemExit):
         message = _("the program ends itself here: by exit() or sys.exit()")
     if line:
-        message = f"line {line}: {linecache.getline(str(path), line).strip()}\n{message}"
+        code = linecache.getline(str(path), line).strip()
+        place = _("line {number}: {code}").format(number=line, code=code)
+        message = f"{place}\n{message}"
     words = watch.words(error)
     return {"error": message, "word": words[0] if words else None}
 
@@ -361,9 +363,9 @@ class Comparison:
             return self.optimizer(got, expected)
         if isinstance(expected, DataLoader):
             return self.loader(got, expected)
-        if isinstance(expected, OrderedDict) and isinstance(got, dict):  # a state dict
-            if got.keys() != expected.keys():  # a reader's layers have names of their own
-                got, expected = list(got.values()), list(expected.values())
+        is_state = isinstance(expected, OrderedDict) and isinstance(got, dict)
+        if is_state and got.keys() != expected.keys():  # a reader's layers have own names
+            got, expected = list(got.values()), list(expected.values())
         if isinstance(expected, Sampler):
             return _compared(_described(got), _described(expected))
         if isinstance(expected, torch.Tensor):

@@ -194,6 +194,12 @@ def pattern(got, expected, sizes: set[int]) -> str | None:
     )
 
 
+def is_vague(word: str | None) -> bool:
+    """Whether this is no more than a count of wrong numbers."""
+    count = _("wrong are {wrong} of {n}, the first at {place}: {got:.4g} instead of {expected:.4g}")
+    return not word or count.partition("{")[0] in word
+
+
 def _pattern_of_parts(got, expected, sizes) -> str | None:
     """What is wrong with the first wrong value of a list, a tuple or a dict."""
     if isinstance(expected, dict):
@@ -224,10 +230,7 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
         and all(any(same(a, b) for _, _, b in parts) for _, a, _ in parts)
     ):
         return _("its values are right, their order is not")
-    # A pattern says more than a count of numbers, wherever it is.
-    count = _("wrong are {wrong} of {n}, the first at {place}: {got:.4g} instead of {expected:.4g}")
-    start = count.partition("{")[0]
-    name, word = min(wrong, key=lambda one: one[1] is None or start in one[1])
+    name, word = min(wrong, key=lambda one: is_vague(one[1]))  # the first that says more
     if word:
         return _("in {name}: {word}").format(name=name, word=word)
     return _("what differs is {name}").format(name=name)

@@ -26,8 +26,10 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from common import chapter
 from common.cli import ROOT
+from common.language import _
 from practice import diagnosis
 from practice.pages import find_functions
+from practice.watch import Watch
 
 MOST_CALLS = 3  # of a function recorded per test: a training loop calls forward a thousand times
 MOST_BYTES = 20_000_000  # of a call's arguments: MNIST as a whole is not copied
@@ -107,7 +109,7 @@ class Examiner:
     def watch(self, module: ModuleType, reference: ModuleType) -> None:
         """Record the calls of the module's functions and methods, beside the project's own."""
         for name, function in _functions(module):
-            owner_name, _, attribute = name.rpartition(".")
+            owner_name, __, attribute = name.rpartition(".")
             owner = getattr(module, owner_name) if owner_name else module
             reference_owner = getattr(reference, owner_name, None) if owner_name else reference
             self.references[name] = getattr(reference_owner, attribute, None)
@@ -173,12 +175,21 @@ class Examiner:
     def pytest_runtest_setup(self, item):
         self.calls, self.counts, self.running, self.last = [], {}, [], None
         self.agreed = set()
+        self.watched = Watch(data=False)  # loaders and rows are the test's
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item):
+        with self.watched:
+            yield
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
         outcome = yield
         if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
             problem = self.explain(call.excinfo.value, item)
+            words = self.watched.words(call.excinfo.value)
+            if words and diagnosis.is_vague(problem.get("word")):
+                problem["word"] = words[0]
             problem["printed"] = outcome.get_result().capstdout
             self.problem = self.problem or problem
 
@@ -210,18 +221,14 @@ class Examiner:
             function = self.in_traceback(error)
         function = self.should_make(error) or function or self.maker() or self.named_last(item)
         message, is_said = _words_of(error)
-        if "does not require grad" in message:
-            message = (
-                "no gradient reaches any parameter: the loss has no graph to go back through. "
-                "It was cut by no_grad, .detach(), .data, .item() or torch.tensor(…)."
-            )
         where = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in where if frame.filename == str(self.path)]
         blamed = [frame for frame in ours if function and frame.name == function.rpartition(".")[2]]
         tests = [frame for frame in where if frame.filename == str(item.path)]
         for frame in (blamed or ours or tests)[-1:] if not is_said else []:
             file = "" if ours else f"tests/{Path(item.path).name}, "
-            message = f"{file}line {frame.lineno}: {frame.line}\n{message}"
+            line = _("line {number}: {code}").format(number=frame.lineno, code=frame.line)
+            message = f"{file}{line}\n{message}"
         return {"function": function, "test": test, "error": message}
 
     def blamed(self) -> str | None:
@@ -296,13 +303,13 @@ class Examiner:
         given = [text for one in before.items() if (text := diagnosis.named(*one))]
         given = (", " if sum(map(len, given)) < 80 else "\n").join(given)
         cut = sorted(reached - call.reached, key=list(diagnosis.tracked(before)).index)
-        no_gradient = f"no gradient reaches {', '.join(cut)}" if cut else None
+        no_gradient = _("no gradient reaches {names}").format(names=", ".join(cut)) if cut else None
         for name, wanted in theirs.items():
             changed = diagnosis.changed(name, before[name], mine[name], wanted)
             if changed:
                 return {"input": given} | changed
         if not diagnosis.same(call.result, expected):
-            again, _, _ = call.repeated(self.functions[call.name])
+            again, *__ = call.repeated(self.functions[call.name])
             if not diagnosis.same(call.result, again):
                 return None  # it depends on more than its arguments, such as a test's clock
             word = self.short_batch(call, reference)
@@ -311,8 +318,8 @@ class Examiner:
             got, wanted = diagnosis.shown(call.result), diagnosis.shown(expected)
             return {"input": given, "got": got, "expected": wanted, "word": word}
         if cut:
-            word = "The graph was cut: by .detach(), .data, .item(), torch.tensor(…) or no_grad?"
-            found = {"input": given, "got": no_gradient, "expected": "a gradient reaches all"}
+            word = _("The graph was cut: by .detach(), .data, .item(), torch.tensor(…) or no_grad?")
+            found = {"input": given, "got": no_gradient, "expected": _("a gradient reaches all")}
             return found | {"word": word}
         return None
 
@@ -326,13 +333,13 @@ class Examiner:
         twice = [_twice(one) for one in equal]
         try:
             for args in (equal, twice):  # two, as one may agree by chance
-                result, _, _ = call.repeated(self.functions[call.name], (args, kwargs))
-                expected, _, _ = call.repeated(reference, (args, kwargs))
+                result, *__ = call.repeated(self.functions[call.name], (args, kwargs))
+                expected, *__ = call.repeated(reference, (args, kwargs))
                 if not diagnosis.same(result, expected):
                     return None
         except Exception:
             return None
-        return "It is right where all batches have the same size, but the last one is smaller."
+        return _("It is right where all batches have the same size, but the last one is smaller.")
 
 
 def _words_of(error: BaseException) -> tuple[str, bool]:
@@ -343,10 +350,7 @@ def _words_of(error: BaseException) -> tuple[str, bool]:
             return message, True
     lines = traceback.format_exception_only(error)[-1].strip().splitlines()
     noise = re.compile(r" *(\+ +(where|and) |Use -v to get|$)")  # pytest's, for those who test
-    message = "\n".join(line for line in lines if not noise.match(line))
-    if "Tensor.__format__" in message or "Tensor doesn't define __round__" in message:
-        message += "\nA number was expected, and a tensor came: item() makes a number of it."
-    return message, False
+    return "\n".join(line for line in lines if not noise.match(line)), False
 
 
 def _with_equal_batches(loader):

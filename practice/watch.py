@@ -528,6 +528,9 @@ def _about(error: BaseException) -> str | None:
             "No gradient reaches any parameter: the loss has no graph to go back through. It was "
             "cut by no_grad, .detach(), .data, .item() or torch.tensor(…)."
         ),
+        r"Tensor\.__format__|Tensor doesn't define __round__": _(
+            "A number was expected, and a tensor came: item() makes a number of it."
+        ),
         "through the graph a second time": _(
             "backward() ran twice through the same graph, which is freed after the first time. "
             "Compute prediction and loss anew in each turn of the loop."
