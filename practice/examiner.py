@@ -345,7 +345,7 @@ class Examiner:
 def _words_of(error: BaseException) -> tuple[str, bool]:
     """What the error says; and whether these are a test's own words, which say it all."""
     if isinstance(error, AssertionError):
-        message, _, _ = str(error).partition("\nassert ")
+        message, *__ = str(error).partition("\nassert ")
         if not message.startswith(("assert ", "Tensor-likes", "Scalars")):
             return message, True
     lines = traceback.format_exception_only(error)[-1].strip().splitlines()
