@@ -206,9 +206,8 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
                 comparison = Comparison(own, mine, inputs, state, is_timed)
                 different = comparison.value(mine.names[name], own.names[name])
                 if different:
-                    return (
-                        different | {key: one for key, one in told.items() if one} | {"name": name}
-                    )
+                    told = {key: one for key, one in told.items() if one}
+                    return different | told | {"name": name}
         return told
     for name in missing:
         return {"name": name, "got": _("nothing of that name"), "printed": printed,
@@ -229,31 +228,23 @@ def _first_untouched(page: str, theirs: Cell, mine: Cell) -> tuple[Gap | None, i
     There its comment still stands between the same two lines of code.
     """
     own, typed = _code(theirs), _code(mine)
-    for at, (line, text) in enumerate(typed):
-        for gap in find_gaps(page) if GAP.match(text) else []:
-            above = [one for number, one in own if number < gap.first]
-            below = [one for number, one in own if number > gap.last]
-            around = [
-                [text for _, text in typed[:at]][-1:],
-                [text for _, text in typed[at + 1 :]][:1],
-            ]
-            if GAP.sub("", text).strip() == ", ".join(gap.names) and around == [
-                above[-1:],
-                below[:1],
-            ]:
+    for gap in find_gaps(page):
+        above = [text for at, text in own if at < gap.first][-1:]
+        below = [text for at, text in own if at > gap.last][:1]
+        for at, (line, text) in enumerate(typed):
+            before, after = typed[:at][-1:], typed[at + 1 :][:1]
+            around = [one for _, one in before], [one for _, one in after]
+            is_its = GAP.match(text) and GAP.sub("", text).strip() == ", ".join(gap.names)
+            if is_its and around == (above, below):
                 return gap, line
     return None, 0
 
 
 def _code(cell: Cell) -> list[tuple[int, str]]:
     """The lines of code, with their numbers on the page, and the gaps' comments."""
-    lines = [text.strip() for text in lines_of(cell.source)]
-    numbered = enumerate(lines, start=cell.first)
-    return [
-        (at, one)
-        for at, one in numbered
-        if GAP.match(one) or (one not in ("", "pass") and one[0] != "#")
-    ]
+    code = re.compile(rf"(?!#|pass$)\S|{GAP.pattern}")
+    lines = enumerate(lines_of(cell.source), start=cell.first)
+    return [(at, text.strip()) for at, text in lines if code.match(text.strip())]
 
 
 def _texts(cell: Cell, gap: Gap) -> tuple[set[str], set[str]]:
@@ -364,7 +355,7 @@ class Comparison:
         if isinstance(expected, DataLoader):
             return self.loader(got, expected)
         is_state = isinstance(expected, OrderedDict) and isinstance(got, dict)
-        if is_state and got.keys() != expected.keys():  # a reader's layers have own names
+        if is_state and got.keys() != expected.keys():  # a reader's layers have names of their own
             got, expected = list(got.values()), list(expected.values())
         if isinstance(expected, Sampler):
             return _compared(_described(got), _described(expected))
