@@ -18,7 +18,7 @@ import sys
 import traceback
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from types import ModuleType
 
@@ -174,6 +174,7 @@ def _joined(cells: list[Cell]) -> Cell:
 def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
     """Run the reader's cell, and say what is wrong with what it leaves behind."""
     usual, sys.stdout = sys.stdout, io.StringIO()
+    before = dict(mine.names)
     watch = Watch()
     try:
         with watch:
@@ -186,6 +187,9 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
         sys.stdout = usual
     is_figure = "plotting.finish" in theirs.source
     names = [] if is_figure else _names_of(theirs, own.names)
+    for name in _optional(own.source, theirs):
+        if name in names and mine.names.get(name) is before.get(name):
+            names.remove(name)
     missing = [name for name in names if name not in mine.names]
     gap, line = _first_untouched(own.source, theirs, cell)
     if gap and (error is None or _line_of(error, mine.path) >= line):  # first, what stands above it
@@ -247,13 +251,25 @@ def _code(cell: Cell) -> list[tuple[int, str]]:
     return [(at, text.strip()) for at, text in lines if code.match(text.strip())]
 
 
+def _optional(page: str, cell: Cell) -> set[str]:
+    """The names that nothing but the lines of a gap needs: a reader may do without them."""
+    kept = dict(enumerate(lines_of(cell.source), start=cell.first))
+    needed, inside = set(), []
+    for gap in find_gaps(page):
+        needed |= set(gap.names)
+        inside += [kept.pop(at, "") for at in range(gap.first, gap.last + 1)]
+    return _words(inside) - _words(kept.values()) - needed
+
+
 def _texts(cell: Cell, gap: Gap) -> tuple[set[str], set[str]]:
     """The names above a gap of the cell, and those in it."""
     lines = lines_of(cell.source)
     first, last = gap.first - cell.first, gap.last - cell.first + 1
-    return tuple(
-        set(re.findall(r"\w+", "\n".join(one))) for one in (lines[:first], lines[first:last])
-    )
+    return _words(lines[:first]), _words(lines[first:last])
+
+
+def _words(lines: Iterable[str]) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(lines)))
 
 
 def _line_of(error: BaseException, path: Path) -> int:
@@ -279,7 +295,7 @@ def _told(error: BaseException, path: Path, watch: Watch) -> dict:
 def _names_of(cell: Cell, names: dict) -> list[str]:
     """What of the page the cell names, itself defined functions left out, as they are bound."""
     tree = ast.parse(cell.source)
-    read, bound = names_first_read(tree.body)
+    read, bound, _ = names_first_read(tree.body)
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.comprehension)]
     targets = {one.id for node in loops for one in _name_nodes(node.target)}
     bodies = [part for node in loops if isinstance(node, ast.For) for part in node.body]

@@ -135,8 +135,9 @@ def is_kept(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Pass) or names == ["args"]
 
 
-def names_first_read(nodes: list[ast.AST]) -> tuple[set[str], set[str]]:
-    """The names that these statements read before they certainly bind them, and all they bind."""
+def names_first_read(nodes: list[ast.AST]) -> tuple[set[str], set[str], set[str]]:
+    """The names that these statements read before they certainly bind them, all that they bind, and
+    those of them that they certainly do."""
     read, certain, bound = set(), set(), set()
 
     def visit(*parts, own=False):
@@ -172,7 +173,7 @@ def names_first_read(nodes: list[ast.AST]) -> tuple[set[str], set[str]]:
             visit(node.iter, node.target, *node.ifs)
         elif isinstance(node, ast.FunctionDef):
             arguments = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
-            inner, _ = names_first_read(node.body)
+            inner, *_ = names_first_read(node.body)
             read.update(inner - arguments - certain)
             bind(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -187,7 +188,7 @@ def names_first_read(nodes: list[ast.AST]) -> tuple[set[str], set[str]]:
         bound.update(names)
 
     visit(*nodes)
-    return read, bound
+    return read, bound, certain
 
 
 def changes(node: ast.stmt) -> tuple[set[str], bool]:
@@ -221,7 +222,7 @@ def find_gaps(source: str) -> list[Gap]:
         if not taken or at < flags[0]:  # the flags are the book's
             continue
         later = [one for one, _, _ in statements[at + 1 :]]
-        _, bound = names_first_read([node])
+        _, bound, _ = names_first_read([node])
         changed, acts = changes(node)
         names = [one for one in _in_order(node, bound | changed) if _is_read(one, later)]
         if not names and isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
@@ -238,6 +239,10 @@ def find_gaps(source: str) -> list[Gap]:
             before = gaps.pop()
             names = [*before.names, *(name for name in names if name not in before.names)]
         gaps.append(Gap(before.first if joined else node.lineno, node.end_lineno, tuple(names)))
+    for number, gap in enumerate(gaps):  # what only its own lines need may have any name
+        later = [one for one, *_ in statements if one.lineno > gap.last]
+        names = [one for one in gap.names if not one.isidentifier() or _is_read(one, later)]
+        gaps[number] = Gap(gap.first, gap.last, tuple(names or gap.names))
     return gaps
 
 
@@ -247,10 +252,10 @@ def _in_order(node: ast.stmt, names: set[str]) -> list[str]:
 
 
 def _is_read(name: str, later: list[ast.stmt]) -> bool:
-    """Whether one of these statements reads it before another binds it anew."""
+    """Whether one of these statements reads it before another certainly binds it anew."""
     for node in later:
-        read, bound = names_first_read([node])
-        if name in read or name in bound:
+        read, _, certain = names_first_read([node])
+        if name in read or name in certain:
             return name in read
     return False
 

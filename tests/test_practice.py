@@ -3,14 +3,16 @@
 The tests marked slow check whole chapters: python -m pytest -m slow tests/test_practice.py
 """
 
+import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from learners import FUNCTION_MISTAKES, PAGE_MISTAKES, SOLUTIONS
@@ -24,6 +26,35 @@ SOURCES = {name: (ROOT / f"{name}.py").read_text(encoding="utf-8") for name in C
 FUNCTIONS = [(name, one.name) for name in CHAPTERS for one in pages.find_functions(SOURCES[name])]
 GAPS = {name: pages.find_gaps(SOURCES[name]) for name in CHAPTERS}
 MISTAKES = FUNCTION_MISTAKES | PAGE_MISTAKES
+STUDY = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+FIRST, THIRD = CHAPTERS[0], CHAPTERS[2]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of the test's own for the reader's files."""
+    monkeypatch.setattr(pages, "MY", tmp_path)
+    monkeypatch.setenv("LC_ALL", "C")
+    return tmp_path
+
+
+def run(*arguments):
+    return main.main([str(argument) for argument in arguments])
+
+
+def refused(*arguments) -> str:
+    """The words with which practice refuses to do that."""
+    with pytest.raises(UserError) as error:
+        run(*arguments)
+    return str(error.value)
+
+
+def failing(capsys, *arguments) -> str:
+    """What a check says that finds something."""
+    with pytest.raises(SystemExit) as exit_:
+        run("check", *arguments)
+    assert exit_.value.code == 1
+    return capsys.readouterr().out
 
 
 def write(folder, name, source):
@@ -33,9 +64,352 @@ def write(folder, name, source):
 
 
 def changed(name, old, new):
-    """A chapter with a mistake."""
+    """A chapter with other lines."""
     assert old in SOURCES[name], f"the chapter no longer has these lines:\n{old}"
     return SOURCES[name].replace(old, new)
+
+
+# start
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("grade", ["--functions", "page"])
+def test_start_keeps_all_else_to_the_letter(name, grade, folder, capsys):
+    run("start", name, *([grade] if grade != "page" else []))
+    exercise = (folder / f"{name}.py").read_text(encoding="utf-8")
+    compile(exercise, name, "exec")
+    functions, gaps = pages.find_functions(SOURCES[name]), GAPS[name] if grade == "page" else []
+    assert f" {len(functions)} functions to write" in capsys.readouterr().out
+    left = [line for line in pages.lines_of(exercise) if line.strip() != "pass"]
+    empty = [f'raise NotImplementedError("write {one.name}")' for one in functions]
+    assert [line.strip() for line in left if "raise NotImplementedError" in line] == empty
+    told = [f"# write: {', '.join(gap.names)}" for gap in gaps]
+    assert [line.strip() for line in left if pages.GAP.match(line.strip())] == told
+    taken = {at for one in [*gaps, *functions] for at in range(one.first, one.last + 1)}
+    lines = enumerate(pages.lines_of(SOURCES[name]), start=1)
+    kept = [line for at, line in lines if at not in taken and line.strip() != "pass"]
+    assert [line for line in left if line.strip() not in {*empty, *told}] == kept
+    for part in [
+        "# %%",
+        "# ## ",
+        "\nclass ",
+        "\ndef ",
+        '"""',
+        "chapter.begin(",
+        "plotting.finish(",
+    ]:
+        assert exercise.count(part) == SOURCES[name].count(part)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_gap_says_what_the_rest_of_the_page_needs(name, monkeypatch):
+    lines = pages.lines_of(SOURCES[name])
+    for gap in GAPS[name]:
+        taken, later = lines[gap.first - 1 : gap.last], lines[gap.last :]
+        for one in gap.names:
+            assert one == "…" or one.replace("(…)", "(") in "\n".join(taken)
+            assert not one.isidentifier() or re.search(rf"\b{one}\b", "\n".join(later))
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    chinese = pages.gapped(pages.translated(SOURCES[name], name))
+    assert chinese.count("# 在这里写: ") == len(GAPS[name])
+    one, other = (ast.parse(page).body[1:] for page in (chinese, pages.gapped(SOURCES[name])))
+    assert list(map(ast.dump, one)) == list(map(ast.dump, other))
+
+
+def test_what_is_bound_in_a_branch_only_is_needed_from_before():
+    page = "# %%\nargs = chapter.begin(__doc__)\n\n# %%\na = b = 1\nif args.resume:\n    a = 2\n"
+    (gap,) = pages.find_gaps(page + "else:\n    b = 1\nprint(a, b)\n\n# %%\nfig = 1\n")
+    assert gap.names == ("a", "b")
+
+
+def test_a_blank_file_has_title_and_headings_and_nothing_else(folder):
+    for name in CHAPTERS:
+        if name[:2] not in main.JUDGED:
+            assert "chapters 1 to 7 and 10" in refused("start", name, "--blank")
+            continue
+        run("start", name, "--blank")
+        lines = (folder / f"{name}.py").read_text(encoding="utf-8").split("\n")
+        assert lines[0].startswith(f"# Chapter {int(name[:2])} · ")
+        assert len([line for line in lines if line]) == SOURCES[name].count("\n# ## ")
+        assert all(line.startswith("# ") for line in lines if line)
+
+
+@pytest.mark.parametrize("name", ["3", "03", "03_nn_linear", "03_nn_linear.py"])
+def test_a_chapter_has_four_names(name):
+    assert pages.find_chapter(name) == ROOT / "03_nn_linear.py"
+
+
+def test_start_never_overwrites_work(folder, capsys):
+    path = folder / f"{THIRD}.py"
+    for grade in ["--functions", "--blank", "--force", "--functions"]:
+        run("start", 3, grade)  # nothing has been written yet
+    assert not list(folder.glob("*.bak*"))
+    for count, backup in enumerate([f"{THIRD}.bak", f"{THIRD}.bak2"]):
+        path.write_text(f"# mine {count}\n")
+        assert "--force" in refused("start", "3")
+        run("start", 3, "--force")
+        assert f"is now {folder / backup}" in capsys.readouterr().out
+        assert (folder / backup).read_text() == f"# mine {count}\n"
+    assert (folder / f"{THIRD}.bak").read_text() == "# mine 0\n"
+
+
+def test_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setattr(pages, "MY", tmp_path / "file" / "my")
+    assert "Copy the project to a folder of your own" in refused("start", "1")
+    run("hint", 3, "LinearModel.forward")
+    assert "--all shows all" in capsys.readouterr().out
+
+
+def test_files_of_an_earlier_version_are_told_where_to_move(folder, monkeypatch, capsys):
+    (folder / f"{THIRD}.py").touch()
+    monkeypatch.setattr(main, "__file__", str(folder / "__main__.py"))
+    run("hint", 3, "criterion")
+    moved = f"Your chapters now belong in my/. Move them there: {folder / f'{THIRD}.py'}\n"
+    assert capsys.readouterr().out.startswith(moved)
+
+
+# What people's files may hold
+
+
+def test_files_that_cannot_be_checked(folder):
+    """GBK is what Chinese editors save by default; a mark before UTF-8 is a custom of Windows."""
+    assert "python -m practice start 1" in refused("check", "1")
+    assert "there is no chapter '99'. Choose one of: 01_linear_grid" in refused("check", "99")
+    path = folder / f"{FIRST}.py"
+    for content, words in [
+        (b"", "is empty"),
+        (b"\n \r\n\x0c", "is empty"),
+        (50 * b"\0", "is empty"),
+        (b"x = 1\0", "is damaged"),
+        ("# 我的".encode("gbk"), "not in UTF-8"),
+        (b"x = 1\ndef f(:\n    pass\n", "line 2: invalid syntax: def f(:"),
+    ]:
+        path.write_bytes(content)
+        assert words in refused("check", "1")
+    path.write_bytes("x = 1  # 我的".encode("utf-8-sig"))
+    assert pages.read_source(ROOT / path.name) == "x = 1  # 我的"
+
+
+def test_lines_are_counted_as_pythons_parser_does():
+    source = (
+        "# a\u2028b\x0c\x85c\ndef f(\n    x,\n):\n    # hint\n\n    return x  # end\n\n\n# after\n"
+    )
+    (function,) = pages.find_functions(source)
+    assert function.lines(source) == ["    # hint", "", "    return x  # end"]
+    empty = '):\n    raise NotImplementedError("write f")\n\n\n# after\n'
+    assert pages.emptied(source).endswith(empty)
+
+
+def test_watch_waits_for_a_file_with_something_in_it(folder, capsys, monkeypatch):
+    """Missing for a while, emptied, and then saved."""
+    path, checked, waited = folder / f"{FIRST}.py", [], []
+    path.write_text("x = 1\n")
+    deeds = {2: path.unlink, 30: path.touch, 40: lambda: path.write_text("x = 2\n")}
+
+    def sleep(seconds):
+        waited.append(seconds)
+        assert len(waited) < 50
+        deeds.get(len(waited), lambda: None)()
+
+    def check(chapter, *options, warm):
+        checked.append(path.read_text())
+        return checked[-1] == "x = 2\n"
+
+    monkeypatch.setattr(main.time, "sleep", sleep)
+    monkeypatch.setattr(main, "check", check)
+    run("check", 1, "--watch")
+    assert checked == ["x = 1\n", "x = 2\n"]
+    said = capsys.readouterr().out
+    assert said.count(f"{path} is not there. Waiting for it") == 1 and said.count("\n") == 4
+
+
+# hint, and the list
+
+
+def test_a_hint_has_three_grades(folder, capsys):
+    idea, functions = main.read_hints()["03 LinearModel.forward"]
+    lines = "y_pred = self.linear(x)\nreturn y_pred"
+    said = []
+    for _ in range(4):
+        run("hint", 3, "LinearModel.forward")
+        said.append(capsys.readouterr().out)
+    more = "\n(Ask again for more, and at last for the chapter's lines; --all shows all.)\n"
+    assert said == [f"{idea}\n{more}", f"{functions}\n{more}", f"{lines}\n", f"{lines}\n"]
+    run("hint", 3, "LinearModel.__init__")
+    assert more in capsys.readouterr().out, "each counts for itself"
+    run("hint", 3, "forward", "--all")  # there is no other
+    assert capsys.readouterr().out == f"{idea}\n\n{functions}\n\n{lines}\n"
+    run("start", 3)
+    run("hint", 3, "LinearModel.forward")
+    assert capsys.readouterr().out.endswith(said[0]), "a new start, and the idea first"
+
+
+def test_a_hint_for_a_gap_by_what_it_makes_or_its_section(folder, capsys):
+    said = []
+    for name in ["criterion", "criterion", "optimizer", "4", "model.to"]:
+        run("hint", 3, name)
+        said.append(capsys.readouterr().out)
+    used = "It uses: `torch.nn.MSELoss`, `torch.optim.SGD`, `model.parameters`. The text"
+    assert [one.startswith(used) for one in said] == [True, False, True, True, False]
+    lines = 'criterion = torch.nn.MSELoss(reduction="sum")\noptimizer = torch.optim.SGD('
+    assert said[1].startswith(lines) and "`LinearModel`, `model.to`" in said[4]
+    message = refused("hint", "3", "nothing")
+    assert "LinearModel.forward" in message and "x_data" in message
+
+
+def test_each_function_has_a_hint_of_two_grades_and_there_are_no_others():
+    hints = main.read_hints()
+    assert list(hints) == [f"{chapter[:2]} {name}" for chapter, name in FUNCTIONS]
+    for name, grades in hints.items():
+        assert len(grades) == 2 and all(len(grade) > 40 for grade in grades), name
+        assert "`" in grades[1], f"{name}: the second grade names what to use"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_hint_gives_the_lines_away(chapter):
+    """No statement of the function, and no expression with more to it than a name or a call."""
+
+    def squeezed(text):
+        return re.sub(r"[\s`]", "", text)
+
+    hints = main.read_hints()
+    for function in pages.find_functions(SOURCES[chapter]):
+        hint = squeezed(" ".join(hints[f"{chapter[:2]} {function.name}"]))
+        body = textwrap.dedent("\n".join(function.lines(SOURCES[chapter])))
+        for node in ast.walk(ast.parse(f"def f():\n{textwrap.indent(body, '    ')}").body[0]):
+            given_away = isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef)
+            given_away |= isinstance(node, ast.BinOp | ast.Compare | ast.comprehension)
+            given_away |= isinstance(node, ast.Call) and bool(node.args or node.keywords)
+            code = squeezed(ast.unparse(node))
+            if given_away and len(code) > 6:
+                assert code not in hint, function.name
+
+
+@pytest.mark.slow
+def test_the_list(folder, capsys):
+    write(folder, FIRST, pages.emptied(SOURCES[FIRST], {"loss"}))
+    (folder / f"{CHAPTERS[1]}.py").write_text("def broken(:\n")
+    run()
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "01_linear_grid       Not written yet: loss"
+    assert "line 1" in shown[1] and shown[2] == "03_nn_linear         not started"
+
+
+# check
+
+
+@pytest.mark.slow
+def test_the_book_shows_a_real_transcript(folder, monkeypatch, capsys):
+    monkeypatch.setattr(pages, "MY", folder / "my")
+    monkeypatch.chdir(folder)
+    run("start", 3)
+    assert f"$ python -m practice start 3\n{capsys.readouterr().out}" in STUDY
+    page = (folder / "my" / f"{THIRD}.py").read_text(encoding="utf-8")
+    rows = "x_data = torch.tensor([1.0, 2.0, 3.0])\ny_data = torch.tensor([2.0, 4.0, 6.0])\n"
+    page = page.replace("# write: torch\n", "import torch\n")
+    write(folder / "my", THIRD, page.replace("# write: x_data, y_data\n", rows))
+    assert f"$ python -m practice check 3\n{failing(capsys, 3)}" in STUDY
+
+
+@pytest.mark.slow
+def test_a_wrong_function_is_shown_with_input_and_expected_result(folder, capsys):
+    write(folder, FIRST, changed(FIRST, "return x * w", "print(5)\n    return x + w"))
+    assert (
+        failing(capsys, 1)
+        == """forward is not right yet.
+   input:    x = 3.0, w = 4.0
+   got:      7.0
+   expected: 12.0
+   (found by: forward and loss)
+Your code printed:
+   5
+   5
+
+Stuck? python -m practice hint 1 forward
+"""
+    )
+
+
+@pytest.mark.slow
+def test_a_chapter_that_works(folder, capsys, monkeypatch):
+    """Whatever pytest is told in the environment, and comments hold; a breakpoint is passed."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-n 2 --nonsense")
+    odd = "breakpoint()  # \u2028 and\x0c\n    return x * w"
+    write(folder, FIRST, changed(FIRST, "return x * w", odd))
+    assert run("check", 1) is True
+    path, said = folder / f"{FIRST}.py", capsys.readouterr().out
+    figure = folder / "outputs" / f"{FIRST}.png"
+    assert said.startswith(f"A check passes breakpoint() over. To stop there: python {path}\n")
+    assert f"All of {path} works.\nYour code drew {figure}.\n" in said and figure.exists()
+    assert re.search(r"Lines of code: yours (\d+), the chapter's (\d+)\.", said)
+
+
+ENDS = {
+    "os._exit": ("import os; os._exit(0)", "ended Python itself, with status 0: by os._exit"),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "there was not enough memory"),
+    "input": ("input('w? ')", "input() asks a person, and in a check there is nobody"),
+    "sys.exit": ("raise SystemExit", "SystemExit"),
+    "endless": ("while True: pass", "Still running after 4 s, forward, 55: while True: pass"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("where", ["    return x * w\n", "print(xy_data)\n"])
+def test_every_way_in_which_a_process_can_end(how, where, folder):
+    line, words = ENDS[how]
+    write(folder, FIRST, changed(FIRST, where, where.replace(where.strip(), line)))
+    limit = 4 if how == "endless" else 100
+    answer = runs.run(checks.examine, folder / f"{FIRST}.py", folder, limit=limit, warm=True)
+    assert words in main.explain(answer["problem"])
+
+
+def leave_a_loop_behind():
+    threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()
+    subprocess.Popen([sys.executable, "-c", "while 1: pass"])
+    return {"group": os.getpid()}
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_what_a_check_leaves_running_is_ended():
+    group = runs.run(leave_a_loop_behind, limit=60)["group"]
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the loop goes on")
+
+
+@pytest.mark.slow
+def test_a_project_in_a_folder_with_brackets(tmp_path):
+    """From start to the figure; a reader's file runs from any folder, and so do the tests."""
+    project, test = tmp_path / "lessons [2026]", f"tests/test_{FIRST}.py"
+    for folder in ["common", "practice"]:
+        shutil.copytree(ROOT / folder, project / folder)
+    (project / "tests").mkdir()
+    for name in [f"{FIRST}.py", "pyproject.toml", "tests/conftest.py", test]:
+        shutil.copy(ROOT / name, project / name)
+
+    def python(*command, cwd=project):
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        done = subprocess.run(
+            [sys.executable, *command], cwd=cwd, capture_output=True, encoding="utf-8",
+            env=env | {"PYTHONIOENCODING": "utf-8", "LC_ALL": "C"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    python("-m", "practice", "start", "1", "--functions")
+    mine, figure = project / "my" / f"{FIRST}.py", project / "my" / "outputs" / f"{FIRST}.png"
+    mine.write_text(SOURCES[FIRST], encoding="utf-8")
+    assert "works." in python("-m", "practice", "check", "1")
+    figure.unlink()
+    python(mine, cwd=tmp_path)
+    assert figure.exists()
+    python("-m", "pytest", "-q", test)
 
 
 # The checks checked: two at a time, each in a process forked from one that has torch
