@@ -105,6 +105,7 @@ def _work(report: Path, said: Path, limit: float, job: Callable, arguments: tupl
             mine = [one for one in frames if one.filename == str(arguments[0])]
             seconds = time.monotonic() - start
             line = f", {mine[-1].name}, {mine[-1].lineno}: {mine[-1].line}" if mine else ""
+            line = line.replace("<module>", Path(str(arguments[0])).name)
             answer({"problem": {"endless": line, "limit": limit, "seconds": seconds}})
 
         timer = threading.Timer(limit, give_up)
