@@ -181,10 +181,10 @@ class _Headings:
         from rich.syntax import Syntax
 
         plain = LatexNodes2Text(math_mode="text").latex_to_text
-        prose = language.page(prose, self.name)
-        prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
         console = Console(file=self.stream)
         console.width = min(100, console.width)
+        prose = language.page(prose, self.name, console.width, end="  ")  # the line ends here
+        prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
         style = {"theme": "ansi_dark", "background_color": "default", "word_wrap": True}
         console.print("", Markdown(prose), "", Syntax(code, "python", **style), sep="\n")
         try:

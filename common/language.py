@@ -46,18 +46,20 @@ def catalog(*paths: Path) -> dict[str, str]:
     return {entry.msgid: entry.msgstr for file in files for entry in file if entry.msgstr}
 
 
-def page(prose: str, name: str) -> str:
+def page(prose: str, name: str, width: int = 96, end: str = "") -> str:
     """A chapter's prose, Markdown, in the reader's language. `name` is "03_nn_linear" or the like.
 
-    Drawings and lines of code stay, and so does a paragraph that has no translation.
+    Drawings and lines of code stay, and so does a paragraph that has no translation. Lines of a
+    translation have `width` columns at most, and `end` after them.
     """
     if language() == "en":
         return prose
     said = catalog(PAGES / f"{name}.po")
-    return "\n\n".join(_block(block, said) for block in re.split(r"\n\s*\n", prose.strip("\n")))
+    blocks = re.split(r"\n\s*\n", prose.strip("\n"))
+    return "\n\n".join(_block(block, said, width, end) for block in blocks)
 
 
-def _block(block: str, said: dict[str, str]) -> str:
+def _block(block: str, said: dict[str, str], width: int, end: str) -> str:
     """A heading, a table or a paragraph as the translations say it; a paragraph in lines."""
     if block.startswith("    "):
         return block
@@ -67,14 +69,14 @@ def _block(block: str, said: dict[str, str]) -> str:
     if marks:  # in the book, the notes' words are links
         plain = {_without_links(one): _without_links(other) for one, other in said.items()}
         return marks + plain.get(text, text)
-    return _wrapped(said[text]) if text in said else block
+    return _wrapped(said[text], width, end) if text in said else block
 
 
 def _without_links(text: str) -> str:
     return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text)
 
 
-def _wrapped(text: str, width: int = 96) -> str:
+def _wrapped(text: str, width: int, end: str) -> str:
     """The paragraph in lines of so many columns, broken where a blank does no harm.
 
     That is at blanks, unless the next line would begin a list, and after Chinese punctuation.
@@ -86,4 +88,4 @@ def _wrapped(text: str, width: int = 96) -> str:
         if columns + taken > width and columns:
             lines, columns = [*lines, ""], 0
         lines[-1], columns = lines[-1] + piece, columns + taken
-    return "\n".join(line.rstrip() for line in lines)
+    return f"{end}\n".join(line.rstrip() for line in lines)

@@ -152,7 +152,7 @@ def explain(problem: dict) -> str:
     for key, label in [("input", _("input:")), ("got", _("got:")), ("expected", _("expected:"))]:
         if problem.get(key):
             value = problem[key].replace("\n", "\n" + 13 * " ")
-            text.append(f"   {label:10}{value}")
+            text.append(f"   {label:{10 - len(label) * (not label.isascii())}}{value}")
     for key in ["where", "error"]:
         if problem.get(key):
             text.append(textwrap.indent(problem[key], "   "))

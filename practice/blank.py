@@ -204,7 +204,7 @@ def _about_grid_search(printed: Printed, scopes: dict) -> Iterator[dict]:
     said = [text for text, *_position in printed.lines if re.search(r"\bw\b|best|最", text)]
     said = [_number(one)[0] for text in said for one in re.findall(NUMBER, text)]
     if not any(abs(one - 2) < 0.05 for one in said or [*numbers, *best]):
-        got = [_("w = {w:.4g}").format(w=w) for w in said[-1:] or best[:1]]
+        got = [f"w = {w:.4g}" for w in said[-1:] or best[:1]]
         expected = _("the lowest mean squared error at w = 2, in a variable or printed")
         yield _finding(*got or [None], expected)
 

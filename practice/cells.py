@@ -309,7 +309,7 @@ def _names_of(cell: Cell, names: dict) -> list[str]:
     ]
     firsts = {name: place for *place, name in sorted(places, reverse=True)}
     in_order = sorted(wanted, key=lambda one: firsts.get(one, [False, 0, 0]))  # imports first
-    return [name for name in in_order if name in names]
+    return [name for name in in_order if name in names and name[:2] != "__"]
 
 
 def _name_nodes(node: ast.AST) -> list[ast.Name]:

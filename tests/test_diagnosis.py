@@ -1,6 +1,5 @@
 """practice/diagnosis.py: what is said of a result. tests/learners.py has whole mistakes."""
 
-
 import pytest
 import torch
 

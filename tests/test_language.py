@@ -96,7 +96,7 @@ def test_every_message_is_translated_and_no_translation_is_stale(where):
     assert not {text for text in set(translated) - known if text not in argparses}
     for text, chinese in translated.items():
         fields = [sorted(re.findall(r"\{\w+.*?\}|%(?:\(\w+\))?[rs]", t)) for t in (text, chinese)]
-        assert re.search("[一-鿿]", chinese) and fields[0] == fields[1], text
+        assert re.search("[一-鿿：，]", chinese) and fields[0] == fields[1], text
     for node in found:  # what is put together before it is looked up is in no catalogue
         assert not isinstance(node, ast.JoinedStr | ast.BinOp), ast.unparse(node)
 
@@ -133,7 +133,7 @@ def test_every_paragraph_of_a_chapter_is_translated(path, speak):
     for english, chinese in zip(*both, strict=True):
         is_name = re.fullmatch(r"## [\w.]+", english)
         if not english.startswith("    ") and not is_name:
-            assert chinese != english and re.search("[一-鿿]", chinese), english
+            assert chinese != english and re.search("[一-鿿：，]", chinese), english
         assert not re.search(r"^(?:[-+*]|\d+\.) |^#.*\]\(", chinese, re.MULTILINE), chinese
 
 
