@@ -131,23 +131,18 @@ def _softmax(x: torch.Tensor) -> torch.Tensor:
     return x.softmax(dim=-1) if x.ndim > 1 and x.shape[-1] > 1 else x.new_empty(0)
 
 
-def _usual() -> list[tuple]:
-    """What happens to a whole result by mistake, and the function that does it."""
-    return [
-        (_("this is the softmax of what is expected: is it applied once too often?"), _softmax),
-        (
-            _("this is the sigmoid of what is expected: is it applied once too often?"),
-            torch.sigmoid,
-        ),
-        (_("this is the logit of what is expected: is the sigmoid missing?"), torch.logit),
-        (_("negative numbers have become 0: is there a ReLU too many?"), torch.relu),
-        (_("this is the square of what is expected"), torch.square),
-        (_("this is the square root of what is expected"), torch.sqrt),
-        (_("this is the exponential of what is expected: is a logarithm missing?"), torch.exp),
-        (_("this is the logarithm of what is expected: is an exponential missing?"), torch.log),
-        (_("this is 1 minus what is expected"), lambda x: 1 - x),
-        (_("this is 1 divided by what is expected"), lambda x: 1 / x),
-    ]
+def _usual() -> dict:
+    """What happens to a whole result by mistake, and its words."""
+    return {
+        _softmax: _("this is the softmax of what is expected: is it applied once too often?"),
+        torch.sigmoid: _("this is the sigmoid of what is expected: is it applied once too often?"),
+        torch.logit: _("this is the logit of what is expected: is the sigmoid missing?"),
+        torch.relu: _("negative numbers have become 0: is there a ReLU too many?"),
+        torch.square: _("this is the square of what is expected"),
+        torch.exp: _("this is the exponential of what is expected: is a logarithm missing?"),
+        torch.log: _("this is the logarithm of what is expected: is an exponential missing?"),
+        (lambda x: 1 - x): _("this is 1 minus what is expected"),
+    }
 
 
 def pattern(got, expected, sizes: set[int]) -> str | None:
@@ -207,7 +202,8 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
             return _is(_kind(got), _("a {name}").format(name="dict"))
         if got.keys() != expected.keys():
             said = _("its keys are {got}; expected are {expected}")
-            return said.format(got=", ".join(got), expected=", ".join(expected))
+            got, expected = (", ".join(map(str, one)) for one in (got, expected))
+            return said.format(got=got, expected=expected)
         parts = [(key, got[key], expected[key]) for key in expected]
     elif not isinstance(got, list | tuple):
         return _is(_kind(got), _("a {name}").format(name=type(expected).__name__))
@@ -224,12 +220,6 @@ def _pattern_of_parts(got, expected, sizes) -> str | None:
     wrong = [(name, pattern(a, b, sizes)) for name, a, b in parts if not same(a, b)]
     if not wrong:
         return None
-    if (
-        isinstance(got, tuple)
-        and len(wrong) > 1
-        and all(any(same(a, b) for _, _, b in parts) for _, a, _ in parts)
-    ):
-        return _("its values are right, their order is not")
     name, word = min(wrong, key=lambda one: is_vague(one[1]))  # the first that says more
     if word:
         return _("in {name}: {word}").format(name=name, word=word)
@@ -294,7 +284,7 @@ def _adds_up_to_1(x, dim: int) -> bool:
 def _pattern_of_functions(a, b) -> str | None:
     if b.unique().numel() < 2:  # of a single number, anything may be true by chance
         return None
-    for words, function in _usual():
+    for function, words in _usual().items():
         if _close(a, function(b)):
             return words
     return None
@@ -411,14 +401,11 @@ def changed(name: str, before, mine, expected) -> dict | None:
         return None
     name = _("the model") if name == "self" else name
     if isinstance(expected, torch.nn.Module) and isinstance(mine, torch.nn.Module):
-        if mine.training and not expected.training:
+        if mine.training != expected.training:
             got, want = _("{name} is left in training mode"), _("{name} in evaluation mode: eval()")
-            return {"got": got.format(name=name), "expected": want.format(name=name)}
-        if expected.training and not mine.training:
-            got, want = (
-                _("{name} is left in evaluation mode"),
-                _("{name} in training mode: train()"),
-            )
+            if expected.training:
+                got = _("{name} is left in evaluation mode")
+                want = _("{name} in training mode: train()")
             return {"got": got.format(name=name), "expected": want.format(name=name)}
         old, new, wanted = (one.state_dict() for one in (before, mine, expected))
         wrong = [key for key in wanted if not same(new.get(key), wanted[key])]

@@ -34,7 +34,6 @@ FIRST, THIRD = CHAPTERS[0], CHAPTERS[2]
 def folder(tmp_path, monkeypatch):
     """A folder of the test's own for the reader's files."""
     monkeypatch.setattr(pages, "MY", tmp_path)
-    monkeypatch.setenv("LC_ALL", "C")
     return tmp_path
 
 
@@ -134,11 +133,6 @@ def test_a_blank_file_has_title_and_headings_and_nothing_else(folder):
         assert all(line.startswith("# ") for line in lines if line)
 
 
-@pytest.mark.parametrize("name", ["3", "03", "03_nn_linear", "03_nn_linear.py"])
-def test_a_chapter_has_four_names(name):
-    assert pages.find_chapter(name) == ROOT / "03_nn_linear.py"
-
-
 def test_start_never_overwrites_work(folder, capsys):
     path = folder / f"{THIRD}.py"
     for grade in ["--functions", "--blank", "--force", "--functions"]:
@@ -175,6 +169,8 @@ def test_files_of_an_earlier_version_are_told_where_to_move(folder, monkeypatch,
 def test_files_that_cannot_be_checked(folder):
     """GBK is what Chinese editors save by default; a mark before UTF-8 is a custom of Windows."""
     assert "python -m practice start 1" in refused("check", "1")
+    for name in ["3", "03", THIRD, f"{THIRD}.py"]:
+        assert pages.find_chapter(name) == ROOT / f"{THIRD}.py"
     assert "there is no chapter '99'. Choose one of: 01_linear_grid" in refused("check", "99")
     path = folder / f"{FIRST}.py"
     for content, words in [
@@ -365,7 +361,7 @@ def test_every_way_in_which_a_process_can_end(how, where, folder):
     assert words in said
     if how == "endless":
         name = "forward" if "return" in where else f"{FIRST}.py"
-        assert re.match(rf"Still running after 4 s, {name}, \d\d: while", said)
+        assert said.startswith(f"Still running after 4 s, {name}, ")
 
 
 def leave_a_loop_behind():
@@ -397,11 +393,7 @@ def test_a_project_in_a_folder_with_brackets(tmp_path):
         shutil.copy(ROOT / name, project / name)
 
     def python(*command, cwd=project):
-        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        done = subprocess.run(
-            [sys.executable, *command], cwd=cwd, capture_output=True, encoding="utf-8",
-            env=env | {"PYTHONIOENCODING": "utf-8", "LC_ALL": "C"},
-        )  # fmt: skip
+        done = subprocess.run([sys.executable, *command], cwd=cwd, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -498,10 +490,8 @@ def test_a_function_that_returns_nothing_is_found(case, verdicts):
 @pytest.mark.slow
 @cases(without_gap, [(name, str(at)) for name in CHAPTERS for at in range(len(GAPS[name]))])
 def test_each_gap_is_missed_in_its_section(case, verdicts):
-    _, name, number = case
-    gap, problem = GAPS[name][int(number)], verdicts[case]()
-    (cell,) = [one for one in pages.find_cells(SOURCES[name])
-               if one.first <= gap.first < one.first + one.source.count("\n")]  # fmt: skip
+    gap, problem = GAPS[case[1]][int(case[2])], verdicts[case]()
+    cell = [one for one in pages.find_cells(SOURCES[case[1]]) if one.first <= gap.first][-1]
     assert problem["missing"] == ", ".join(gap.names)
     assert (problem["section"], problem["heading"]) == (cell.section, cell.heading)
 
@@ -531,8 +521,7 @@ def test_other_solutions_pass(case, verdicts):
 
 
 def test_mistakes_and_other_solutions_are_many_and_of_every_chapter():
-    assert len(PAGE_MISTAKES) >= 40 and sum(map(len, SOLUTIONS.values())) >= 50
-    numbers = {name[:2] for name in CHAPTERS}
+    assert len(MISTAKES) == len(FUNCTION_MISTAKES) + len(PAGE_MISTAKES) > 80
     for those in (FUNCTION_MISTAKES, PAGE_MISTAKES):
-        assert {mistake[0] for mistake in those.values()} == numbers
-    assert {solution[:2] for solution in SOLUTIONS} == numbers
+        assert sorted({mistake[0] for mistake in those.values()}) == [n[:2] for n in CHAPTERS]
+    assert sorted({name[:2] for name in SOLUTIONS}) == [name[:2] for name in CHAPTERS]
