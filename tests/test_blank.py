@@ -8,6 +8,7 @@ import pytest
 from common.language import language
 from practice import blank
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the mistakes
 CHAPTERS = ("03", "04", "05", "06", "07")
 RIGHT = [(number, *one) for number in CHAPTERS for one in programs.right(number).items()]
 WRONG = [(number, *one) for number in CHAPTERS for one in programs.wrong(number).items()]
