@@ -45,6 +45,7 @@ from practice.pages import (
 from practice.watch import Watch
 
 LETTERS = "".join(random.Random(0).choices("abcd", k=6_000))
+IMPORTS = ast.Import | ast.ImportFrom
 TIMED = re.compile(r"perf_counter|\bnow\(|throughput\(|time_to")  # numbers that are never the same
 QUICK = {  # settings with which a page takes seconds
     "06": ["--epochs", "3"],
@@ -190,6 +191,9 @@ def _run_and_compare(own, mine, theirs, cell, inputs, state) -> dict | None:
     for name in _optional(own.source, theirs):
         if name in names and mine.names.get(name) is before.get(name):
             names.remove(name)
+    imports = [node for node in ast.parse(theirs.source).body if isinstance(node, IMPORTS)]
+    *__, imported = names_first_read(imports)  # a reader may do without some
+    names = [name for name in names if name in mine.names or name not in imported]
     missing = [name for name in names if name not in mine.names]
     gap, line = _first_untouched(own.source, theirs, cell)
     if gap and (error is None or _line_of(error, mine.path) >= line):  # first, what stands above it

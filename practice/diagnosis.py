@@ -5,6 +5,7 @@ The examiner asks; what it is told is meant for a person who has just begun with
 
 import inspect
 import math
+from pathlib import PurePath
 
 import numpy as np
 import torch
@@ -80,6 +81,8 @@ def shown(value) -> str:
         return _numbers(value)
     if isinstance(value, torch.device):
         return str(value)
+    if isinstance(value, PurePath):
+        return value.name
     if isinstance(value, float):
         return repr(value) if float(f"{value:.6g}") == value else f"{value:.6g}"
     if type(value) is dict:
