@@ -102,6 +102,9 @@ def start(chapter: Path, grade: str, force: bool) -> None:
         "blank": _("{path}: a title and headings. Write a program for the task, then:"),
     }
     print(said[grade].format(path=shown, functions=functions, gaps=gaps))
+    if grade == "blank":
+        prose = pages.translated(source, chapter.stem).split('"""')[1]
+        print(textwrap.indent(prose.split("\n\n")[1], "   "))
     print(f"   python -m practice check {number}")
     print(_("and where you are stuck:"), f"python -m practice hint {number} NAME")
 
@@ -172,7 +175,8 @@ def congratulate(chapter: Path, show: bool) -> None:
     path = readers_file(chapter)
     print(_("All of {path} works.").format(path=cli.display_path(path)))
     figure = path.parent / "outputs" / f"{chapter.stem}.png"
-    if figure.exists():
+    is_page = not pages.is_blank_grade(path.read_text(encoding="utf-8-sig"))
+    if is_page and figure.exists():
         print(_("Your code drew {path}.").format(path=cli.display_path(figure)))
     yours, ours = (_code_lines(one.read_text(encoding="utf-8-sig")) for one in (path, chapter))
     print(_("Lines of code: yours {yours}, the chapter's {ours}.").format(yours=yours, ours=ours))
@@ -236,6 +240,7 @@ def hints_for(chapter: Path, name: str) -> tuple[str, list[str]]:
     meant = [one for one in functions if one.endswith(f".{name}")]
     if name not in functions and len(meant) == 1:  # forward, if there is one only
         name = meant[0]
+    name = next((one for one in functions if one.startswith(f"{name}.")), name)  # a class
     if name in functions:
         lines = textwrap.dedent("\n".join(functions[name].lines(source)))
         return name, [*map(_, read_hints()[f"{chapter.name[:2]} {name}"]), lines]
@@ -254,7 +259,7 @@ def hints_for(chapter: Path, name: str) -> tuple[str, list[str]]:
     idea = _("It uses: {names}. The text of the section says what for.").format(
         names=", ".join(used)
     )
-    return name, [idea, "\n\n".join(code)]
+    return name, [*([idea] if used else []), "\n\n".join(code)]
 
 
 def _section(source: str, gap: pages.Gap) -> int:

@@ -358,6 +358,7 @@ def _about_printed_losses(source: str, watch: Watch, printed, errors) -> Iterato
 
     def is_loss(text: str, since: int, *positions: int) -> bool:
         value, half = _number(text)
+        half += 1e-6  # a mean of float32
         half += 1e-5 * abs(value)
         for until in positions:
             for series in kinds:
@@ -396,6 +397,7 @@ def _about_accuracy(number: str, source: str, watch: Watch, printed: Printed) ->
     of_all = []  # the accuracies on all test images, and whether training had ended
     for text, line, before, start, end in claims:
         value, half = _number(text)
+        half += 1e-6  # a mean of float32
         fitting = []  # windows: total, share, and whether predictions were compared
         for until in (end[1], start[1]):
             for correct, _weighted, total, starts, stops in series.windows(before[1], until):

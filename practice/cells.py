@@ -25,9 +25,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from common import chapter
+from common import chapter, language
 from common.cli import ROOT, UserError
 from common.language import _
 from practice import diagnosis
@@ -133,7 +134,8 @@ def compare(path: Path, folder: Path) -> dict | None:
     """
     number = path.name[:2]
     own = Page(ROOT / path.name, [*flags(number, folder), "--output-dir", str(folder)])
-    mine = Page(path, flags(number, folder), own.names)
+    mine = Page(path, [*flags(number, folder), "--output-dir", str(folder / "mine")], own.names)
+    _check_headings(own, mine)
     pairs = list(_aligned(find_cells(own.source), find_cells(mine.source)))
     state = {"exact": True}
     with _surroundings():
@@ -151,6 +153,15 @@ def compare(path: Path, folder: Path) -> dict | None:
     return None
 
 
+def _check_headings(own: Page, mine: Page) -> None:
+    """Raises UserError for a heading that is no longer there."""
+    theirs, found = (re.findall("(?m)^# ## (.*)", page.source) for page in (own, mine))
+    for heading in theirs if len(found) < len(theirs) else []:
+        said = language.page(f"## {heading}", own.path.stem).removeprefix("## ")
+        if heading not in found and said not in found:
+            raise UserError("the heading {heading!r} is missing. Put it back.", heading=said)
+
+
 def _aligned(theirs: list[Cell], mine: list[Cell]) -> Iterator[tuple[Cell, Cell]]:
     """The cells in pairs; where a section has another number of them, the section as a whole."""
     sections = sorted({cell.section for cell in theirs})
@@ -159,7 +170,7 @@ def _aligned(theirs: list[Cell], mine: list[Cell]) -> Iterator[tuple[Cell, Cell]
         b = [cell for cell in mine if cell.section == section]
         if not b:
             raise UserError(
-                "the heading {heading!r} is missing, or its cell (# %%). Put it back.",
+                "the cell (# %%) below the heading {heading!r} is missing. Put it back.",
                 heading=a[0].heading,
             )
         yield from zip(a, b, strict=True) if len(a) == len(b) else [(_joined(a), _joined(b))]
@@ -405,6 +416,8 @@ class Comparison:
         if not (expected.is_leaf and got.is_leaf):
             return None
         different = self.value(got.grad, expected.grad)
+        if different and got.grad is None:
+            different["word"] = _("Is backward() missing?")
         return different and different | {"name": f"{name}.grad"}
 
     def module(self, name, got, expected) -> dict | None:
@@ -428,6 +441,10 @@ class Comparison:
                 "got": _("other outputs than the project's model with the same parameters"),
                 "expected": _("the same outputs"),
             }
+        cleared = [all(one.grad is None for one in parameters) for parameters in (mine, own)]
+        if cleared[0] != cleared[1]:
+            said = {True: _("parameters whose grad is None"), False: _("parameters with a grad")}
+            return _compared(said[cleared[0]], said[cleared[1]])
         pairs = zip(mine, own, strict=True)
         if self.is_timed or all(diagnosis.same(a.detach(), b.detach()) for a, b in pairs):
             return None
@@ -446,10 +463,9 @@ class Comparison:
     def learned(self, name, got, expected) -> dict:
         """How far training has come: the distance from the untrained parameters tells."""
         start, __ = self.inputs.before.get(id(expected), (None, None))
-        flat = [
-            torch.cat([one.detach().flatten() for one in m.parameters()]) for m in (got, expected)
-        ]
-        if start is None:
+        flat = [nn.utils.parameters_to_vector(m.parameters()).detach() for m in (got, expected)]
+        zero = None if start is None else nn.utils.parameters_to_vector(start.parameters()).detach()
+        if zero is None or torch.equal(flat[1], zero):  # it isn't trained here
             return {
                 "got": _("other parameters than expected from the same random numbers"),
                 "expected": _(
@@ -457,7 +473,6 @@ class Comparison:
                 ),
                 "word": diagnosis.pattern(got, expected, set()),
             }
-        zero = torch.cat([one.detach().flatten() for one in start.parameters()])
         if torch.equal(flat[0], zero):
             return {
                 "got": _("the parameters are as they were before"),

@@ -1,5 +1,6 @@
 """A check of what the reader wrote, by its grade."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,10 @@ def examine(path: Path, folder: Path) -> dict:
     wrong = examiner.examine(path, limit, folder / "tests") if limit else None
     if wrong is None and limit < until:
         wrong = {"function": functions[limit].name, "missing": True}
+    figure = folder / "mine" / f"{path.stem}.png"
+    if not (wrong or problem) and figure.exists():
+        (path.parent / "outputs").mkdir(exist_ok=True)
+        shutil.copy(figure, path.parent / "outputs")
     return {"problem": wrong or problem}
 
 

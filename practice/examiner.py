@@ -174,13 +174,20 @@ class Examiner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
         self.calls, self.counts, self.running, self.last = [], {}, [], None
-        self.agreed = set()
+        self.agreed, self.item = set(), item
         self.watched = Watch(data=False)  # loaders and rows are the test's
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item):
         with self.watched:
             yield
+
+    def pytest_keyboard_interrupt(self, excinfo):
+        """A test has pressed Ctrl-C, and the reader's function has let it through."""
+        word = _(
+            "Ctrl-C went through it. Catch KeyboardInterrupt around the loop, to keep the losses."
+        )
+        self.problem = self.problem or self.explain(excinfo.value, self.item) | {"word": word}
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item, call):
@@ -212,8 +219,6 @@ class Examiner:
                     continue
                 if different:
                     return {"function": call.name, "test": test} | different
-                if call.finished:
-                    self.agreed.add(call.name)
         finally:
             self.comparing = False
         function = self.blamed()
@@ -321,6 +326,7 @@ class Examiner:
             word = _("The graph was cut: by .detach(), .data, .item(), torch.tensor(…) or no_grad?")
             found = {"input": given, "got": no_gradient, "expected": _("a gradient reaches all")}
             return found | {"word": word}
+        self.agreed.add(call.name)
         return None
 
     def short_batch(self, call: Call, reference: FunctionType) -> str | None:

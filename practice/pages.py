@@ -100,7 +100,7 @@ def emptied(source: str, names: set[str] | None = None) -> str:
 
 def find_cells(source: str) -> list[Cell]:
     """The cells of code that come after the title; their sections count from 1, 0 is above all."""
-    cells, heading, section, start, kind = [], "", 0, 0, ""
+    cells, heading, section, start, kind, place = [], "", 0, 0, "", ("", 0)
     lines = lines_of(source)
     for at, line in enumerate([*lines, "# %%"], start=1):
         if line.startswith("# ## "):
@@ -108,8 +108,8 @@ def find_cells(source: str) -> list[Cell]:
         if line.startswith("# %%"):
             code = "\n".join(lines[start : at - 1])
             if kind.startswith("# %%") and "[markdown]" not in kind and code.strip():
-                cells.append(Cell(heading, section, start + 1, code + "\n"))
-            start, kind = at, line
+                cells.append(Cell(*place, start + 1, code + "\n"))
+            start, kind, place = at, line, (heading, section)
     return cells
 
 

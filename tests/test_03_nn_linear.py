@@ -30,6 +30,7 @@ def test_the_model_is_a_line(chapter):
     assert shapes == {"linear.weight": (1, 1), "linear.bias": (1,)}
     y_pred = model(X[:2])
     assert y_pred.tolist() == [[3], [5]]
+    assert model(-X[:2]).tolist() == [[-1], [-3]]
     y_pred.sum().backward()
     assert (model.linear.weight.grad.item(), model.linear.bias.grad.item()) == (3, 2)
 
