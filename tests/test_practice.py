@@ -30,6 +30,17 @@ STUDY = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
 FIRST, THIRD = CHAPTERS[0], CHAPTERS[2]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread_for_each_check():
+    """Two at a time, on two cores: more threads would only wait for one another.
+
+    It is set before the first check starts the process from which all are forked.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of the test's own for the reader's files."""
@@ -459,9 +470,7 @@ def verdict_on(folder, job, name, source):
 @pytest.fixture(scope="module")
 def verdicts(request, tmp_path_factory):
     """The verdict on each case that was selected, by its test and its parameters."""
-    with ThreadPoolExecutor(max_workers=2) as pool, pytest.MonkeyPatch.context() as patch:
-        # More threads would only wait for one another.
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with ThreadPoolExecutor(max_workers=2) as pool:
         runs.run(original, CHAPTERS[0], limit=60, warm=True)  # starts what all are forked from
         pending = {}
         for item in request.session.items:
