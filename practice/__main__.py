@@ -28,16 +28,7 @@ from practice.pages import find_chapter, find_functions, lines_of, read_source, 
 
 HINTS = Path(__file__).parent / "hints.md"
 TIME_LIMIT = 60  # seconds for a whole check
-JUDGED = [
-    "01",
-    "02",
-    "03",
-    "04",
-    "05",
-    "06",
-    "07",
-    "10",
-]  # the chapters that a blank file can be of
+JUDGED = ["01", "02", "03", "04", "05", "06", "07", "10"]  # chapters of which a file can be blank
 
 # my/common.py: lets the scripts there import the project's common/ and earlier chapters.
 COMMON = '''"""Finds the project's common/ and its chapters for the scripts in this folder."""

@@ -479,7 +479,7 @@ class Comparison:
                 "word": _("Is backward() or step() missing?"),
             }
         far, wanted = ((one - zero).norm().item() for one in flat)
-        if math_is_near(far, wanted) and _cosine(flat[0] - zero, flat[1] - zero) > 0.8:
+        if _is_near(far, wanted) and _cosine(flat[0] - zero, flat[1] - zero) > 0.8:
             self.state["exact"] = False  # it has learned the same on another way
             return None
         return {
@@ -529,7 +529,7 @@ def _flat(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([one.detach().flatten() for one in model.parameters()])
 
 
-def math_is_near(one: float, other: float) -> bool:
+def _is_near(one: float, other: float) -> bool:
     return 0.67 * other < one < 1.5 * other
 
 

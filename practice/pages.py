@@ -1,6 +1,7 @@
 """A chapter as its reader meets it: functions to write, gaps between them, or a blank page."""
 
 import ast
+import functools
 import re
 import textwrap
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from common.language import _
 
 MY = ROOT / "my"  # the reader's files
 GAP = re.compile(r"# (?:write|在这里写)[:：]")
-GRADES = ["functions", "page", "blank"]
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,7 @@ def changes(node: ast.stmt) -> tuple[set[str], bool]:
     return names, acts or bool(names)
 
 
+@functools.cache  # a check asks for each cell
 def find_gaps(source: str) -> list[Gap]:
     """What is taken out of a page besides the bodies of functions, in order; not the figure."""
     cells = find_cells(source)
