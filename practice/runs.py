@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -98,15 +97,13 @@ def _work(report: Path, said: Path, limit: float, job: Callable, arguments: tupl
             os._exit(0)  # whatever threads the reader has started
 
         watched = threading.main_thread()
-        start = time.monotonic()
 
         def give_up() -> None:
             frames = traceback.extract_stack(sys._current_frames()[watched.ident])
             mine = [one for one in frames if one.filename == str(arguments[0])]
-            seconds = time.monotonic() - start
             line = f", {mine[-1].name}, {mine[-1].lineno}: {mine[-1].line}" if mine else ""
             line = line.replace("<module>", Path(str(arguments[0])).name)
-            answer({"problem": {"endless": line, "limit": limit, "seconds": seconds}})
+            answer({"problem": {"endless": line, "limit": limit}})
 
         timer = threading.Timer(limit, give_up)
         timer.daemon = True
