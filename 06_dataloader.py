@@ -67,8 +67,10 @@ torch.manual_seed(args.seed)  # for all that follows
 # A `Dataset` tells the loader two things: `__len__`, how many samples there are, and `__getitem__`,
 # the sample with a given index. (The notes count three methods; `__init__` loads the data, but the
 # loader never calls it.) The features are standardized as in chapter 5, here with all rows, since
-# only training losses are compared. `x_train` and `y_train` need `self.`, which the notes forget,
-# or `__getitem__` could not find them.
+# only training losses are compared. A float32 keeps about seven digits, too few for a telephone
+# number, so the notes' `dtype` could lose all that tells the rows apart: NumPy's float64, with 16
+# digits, is converted after the standardization. `x_train` and `y_train` need `self.`, which the
+# notes forget, or `__getitem__` could not find them.
 
 
 # %%
@@ -76,11 +78,12 @@ class MyDataset(Dataset):
     """The rows of a CSV file: features (C,), standardized, and the last column, the label (1,)."""
 
     def __init__(self, file_path):
-        xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32)
+        # xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32)  # too early, see above
+        xy = np.loadtxt(file_path, delimiter=",")
         self.len = xy.shape[0]
-        x_train = torch.from_numpy(xy[:, :-1])  # (N, C)
-        self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0)
-        self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)
+        x_train = torch.from_numpy(xy[:, :-1])  # (N, C), float64
+        self.x_train = ((x_train - x_train.mean(dim=0)) / x_train.std(dim=0)).float()
+        self.y_train = torch.from_numpy(xy[:, [-1]]).float()  # (N, 1)
 
     def __len__(self):
         """The number of samples."""
@@ -91,6 +94,7 @@ class MyDataset(Dataset):
         return self.x_train[idx], self.y_train[idx]
 
 
+print(int(np.float32(13_900_000_101)))  # 13900000256
 path = check_table(args.csv)  # the same path, once the table is checked
 dataset = MyDataset(path)
 print(len(dataset))

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from common import cli, language
+from common import cli, language, plotting, threads
 from common.language import _
 
 
@@ -45,28 +45,36 @@ def begin(
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, for good
         args.step = False
     if not called and not is_worker:
+        cli.working_folder()
         cli.output_folder(args.output_dir)
-        if path.is_file() and sys.stdout:  # in a notebook, title and headings stand above
+        if path.is_file():  # in a notebook, title and headings stand above
             title = language.page(parser.description.splitlines()[0], path.stem)
             print(title.removeprefix("# "))
             sys.stdout = _Headings(getattr(sys.stdout, "stream", sys.stdout), frame, args.step)
+        plotting.set_up(args.show)
     if "device" in args:
         import torch
 
-        from common.device import pick_device
+        from common.device import can_share_memory, pick_device
 
         # A worker fetches batches, and has no use for a GPU.
         args.device, about_device = pick_device("cpu" if is_worker else args.device)
-        if "epochs" in settings and settings.get("batch_size", 1) < 32:  # few numbers each:
+        few_numbers = "epochs" in settings and settings.get("batch_size", 1) < 32
+        if few_numbers or (called and "epochs" not in args):  # or a digit, or a token at a time:
             torch.set_num_threads(1)  # a second core would come too late
+        elif args.device.type == "cpu":
+            threads.choose_while_training()
         torch.manual_seed(args.seed)
         if not called:
             print(_("Device: {device}").format(device=about_device))
+        if getattr(args, "workers", 0) and not is_worker and not can_share_memory():
+            args.workers = 0
     usual = multiprocessing.get_all_start_methods()[0]
     if (multiprocessing.get_start_method(allow_none=True) or usual) != "fork":
         guard = r"""^if __name__ == ["']__main__["']:"""
-        if not path.is_file() and "workers" in args:  # a worker would run the page once more:
-            args.workers = 0  # it can't run a notebook,
+        a_pipe = "csv" in args and args.csv.exists() and not args.csv.is_file()
+        if (not path.is_file() or a_pipe) and "workers" in args:  # a worker runs the page again:
+            args.workers = 0  # it can't run a notebook, nor read a pipe once more,
         elif is_script and not re.search(guard, path.read_text(encoding="utf-8-sig"), re.M):
             vars(sys.modules["__main__"]).pop("__file__", None)  # and without a guard it should not
     if called:

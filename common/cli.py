@@ -4,6 +4,7 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 """
 
 import argparse
+import ast
 import bdb
 import difflib
 import functools
@@ -41,11 +42,23 @@ class UserError(Exception):
 
 def answer_in_words() -> None:
     """From here on, errors that a person can put right are shown without a traceback."""
+    sys.stdout, sys.stderr = (_writable(stream) for stream in (sys.stdout, sys.stderr))
     sys.excepthook = functools.partial(excepthook, stderr=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A console that has no "→" shows "?"; a log file grows line by line.
-            stream.reconfigure(errors="replace", line_buffering=True)
+
+
+def _writable(stream):
+    """The stream, made to take all that is written to it, and to know whether it is a terminal."""
+    if stream is None:  # Windows' pythonw, and services
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        # A console that has no "→" shows "?"; a log file grows line by line.
+        stream.reconfigure(errors="replace", line_buffering=True)
+    elif stream.isatty():
+        try:
+            os.isatty(stream.fileno())
+        except OSError:  # IDLE's window says that it is one, and can't go back to a line's start
+            stream.isatty = lambda: False
+    return stream
 
 
 def excepthook(kind: type, error: BaseException, trace, stderr=None) -> None:
@@ -167,8 +180,10 @@ FLAGS = {  # the same in every chapter that has them: what converts the text, an
 
 def parser(doc: str | None, **settings: object) -> Parser:
     """A parser, described by `doc`, with every chapter's flags, and one for each setting."""
-    flags = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     script = Path(sys.argv[0])
+    if doc is None and script.is_file():  # python -OO, idle -r
+        doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8-sig")))
+    flags = Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     # A notebook runs in its own folder.
     beside = script.resolve().parent if re.match(r"\d\d_", script.name) else Path()
     every = {"seed": 0, "step": False, "show": False, "output_dir": beside / "outputs"}
@@ -213,8 +228,18 @@ def display_path(path: Path) -> str:
     """The path as short as the working directory allows: outputs/figure.png."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):  # elsewhere, or the working directory was deleted
         return str(path)
+
+
+def working_folder() -> None:
+    """Raises UserError where there is none: then libraries fail, with words of their own."""
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError(
+            "this terminal's folder was deleted or moved. Change into one that is there, with cd."
+        ) from None
 
 
 def output_folder(folder: Path, remedy: str = "") -> None:

@@ -118,72 +118,68 @@ default_collate_fn_map[_Batch] = lambda samples, **how: list(samples[0])
 def check_table(path: Path) -> Path:
     """The path of a table that np.loadtxt(path, delimiter=",") can read: this one's, if possible.
 
-    One with other than ASCII characters, or lines of spaces, is copied without them.
-    Raises UserError, with the line, unless there are two rows of finite numbers or more, all of one
-    length: inputs and a label, 0 or 1.
+    What it would read in another way, or not at all, is copied as plain numbers: other characters
+    than ASCII's, lines of spaces, a pipe. Raises UserError, with the line, unless there are two
+    rows of finite numbers or more, all of one length: inputs and a label, 0 or 1.
     """
-    text = read_text(path, _("a CSV file of numbers"))
-    columns, rows = None, []
-    for number, line in enumerate(text.split("\n"), start=1):
+    rows = []
+    for number, line in enumerate(read_text(path, _("a CSV file of numbers")).split("\n"), start=1):
         cells = [cell.strip() for cell in line.split("#")[0].split(",")]
         if cells == [""]:
             continue
-        columns = columns or len(cells)
-        rows.append(",".join(cells))
-        wrong = [cell for cell in cells if not _is_finite_number(cell)]
-        where = {"path": path, "line": number, "found": len(cells), "expected": columns}
-        if len(cells) != columns:
+        numbers = [_finite_number(cell) for cell in cells]
+        where = {"path": path, "line": number, "found": len(cells)}
+        if rows and len(cells) != len(rows[0]):
             raise UserError(
-                "{path}, line {line}: {found} columns, expected {expected} as above.", **where
-            )
-        if columns < 2:
+                "{path}, line {line}: {found} columns, expected {expected} as above.",
+                expected=len(rows[0]), **where,
+            )  # fmt: skip
+        if len(cells) < 2:
             raise UserError(
                 "{path}, line {line}: one column, expected inputs and a label with commas.",
                 **where,
             )
-        where["found"] = (wrong or cells[-1:])[0]
-        if wrong:
+        if None in numbers:
+            where["found"] = cells[numbers.index(None)]
             raise UserError(
                 "{path}, line {line}: expected a number, got {found!r}. Numbers stand without "
                 "quotes, separated by commas; a line of names starts with #.",
                 **where,
             )
-        if float(cells[-1]) not in (0, 1):
+        if numbers[-1] not in (0, 1):
+            where["found"] = cells[-1]
             raise UserError(
                 "{path}, line {line}: the last column should hold labels 0 and 1, got {found}.",
                 **where,
             )
+        rows.append(numbers)
     if not rows:
         raise UserError("{path} holds no data. Expected at least two rows of numbers.", path=path)
     if len(rows) < 2:
         raise UserError("{path} holds one row. Expected at least two rows of numbers.", path=path)
-    try:
-        table = np.loadtxt(rows, delimiter=",", dtype=np.float32)
-    except ValueError as error:
-        raise UserError(
-            "{path} can't be read as a table: {error}", path=path, error=error
-        ) from None
-    constant = np.flatnonzero((table[:, :-1] == table[0, :-1]).all(axis=0))
-    if len(constant):
-        raise UserError(
-            "{path}: column {column} holds the same number in every row, so it tells nothing. "
-            "Leave it out.",
-            path=path, column=constant[0] + 1,
-        )  # fmt: skip
-    with contextlib.suppress(ValueError):
-        np.loadtxt(path, delimiter=",", dtype=np.float32, encoding="ascii")
-        return path
+    for number, column in enumerate(list(zip(*rows, strict=True))[:-1], start=1):
+        if len(set(column)) == 1:
+            raise UserError(
+                "{path}: column {column} holds the same number in every row, so it tells nothing. "
+                "Leave it out.",
+                path=path, column=number,
+            )  # fmt: skip
+    with contextlib.suppress(ValueError):  # a pipe can't be read again
+        if path.is_file() and np.loadtxt(path, delimiter=",", encoding="ascii").tolist() == rows:
+            return path
     with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as plain:
-        plain.write("\n".join(rows))
+        plain.writelines(",".join(map(repr, row)) + "\n" for row in rows)
     atexit.register(Path(plain.name).unlink, missing_ok=True)
     return Path(plain.name)
 
 
-def _is_finite_number(text: str) -> bool:
+def _finite_number(text: str) -> float | None:
+    """The number that a cell holds, if it fits a float32; else None."""
     try:
-        return abs(float(text)) <= float(np.finfo(np.float32).max)  # and not NaN
+        number = float(text.replace("_", "?"))  # 4_0 is Python's notation, and here a slip
     except ValueError:
-        return False
+        return None
+    return number if abs(number) <= float(np.finfo(np.float32).max) else None  # nor NaN
 
 
 def read_texts(paths: list[Path], at_least: int, known: str | None = None) -> str:

@@ -1,11 +1,13 @@
 """Where torch calculates."""
 
 import functools
+import multiprocessing
+import sys
 import warnings
 
 import torch
 
-from common.cli import UserError, summary
+from common.cli import UserError, reason, summary
 from common.language import _
 
 
@@ -31,6 +33,18 @@ def pick_device(name: str = "auto") -> tuple[torch.device, str]:
             available=", ".join(available),
         )  # fmt: skip
     return torch.device(name), name
+
+
+def can_share_memory() -> bool:
+    """Whether worker processes can give batches to this one; says so where they can't."""
+    try:
+        multiprocessing.Lock()
+        torch.zeros(1).share_memory_()
+    except (OSError, RuntimeError) as error:  # /dev/shm is read-only, as in some containers
+        said = _("Worker processes can't be used here ({reason}): it goes on without them.")
+        print(said.format(reason=reason(error)), file=sys.stderr)
+        return False
+    return True
 
 
 @functools.cache  # torch warns once per process, and in a notebook cells run again and again

@@ -1,10 +1,11 @@
 """Figures that look like one hand drew them."""
 
+import functools
 import os
 import sys
 from pathlib import Path
 
-from common.cli import UserError, atomic_write, display_path
+from common.cli import UserError, atomic_write, display_path, summary
 from common.language import _
 
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
@@ -27,15 +28,53 @@ STYLE = {
 }
 
 
-def figure(width: float, height: float, show: bool = False):
-    """An empty matplotlib figure, sizes in inches. It needs no display unless it is to be shown."""
-    import matplotlib  # here, because training need not wait for it
+@functools.cache  # once per process
+def set_up(show: bool = False) -> None:
+    """Set backend and style, and draw something: what fails should fail before the training.
 
-    if not show and "MPLBACKEND" not in os.environ:  # set by the reader, or by a notebook
-        matplotlib.use("Agg")
+    Without `show` no display is needed. The reader's own settings of matplotlib hold, such as a
+    font, if they work. Raises UserError if matplotlib can't even be imported with them.
+    """
+    in_notebook = "ipykernel" in sys.modules  # which shows figures in its own way
+    if not in_notebook and not show:
+        os.environ["MPLBACKEND"] = "Agg"
+    elif not in_notebook and "inline" in os.environ.get("MPLBACKEND", ""):
+        del os.environ["MPLBACKEND"]  # a notebook's, from which this program was started
+    try:
+        import matplotlib.pyplot as plt
+    except Exception as error:
+        raise UserError(
+            "matplotlib can't be imported: {reason}. Look at its settings: the file matplotlibrc, "
+            "and MPLBACKEND in the environment.",
+            reason=summary(error),
+        ) from None
+    if not in_notebook and not show:
+        plt.switch_backend("Agg")  # if it had been imported before
+    try:
+        _draw_something()
+    except Exception as error:
+        plt.rcdefaults()
+        plt.switch_backend("Agg")
+        _draw_something()
+        said = _("matplotlib can't draw with its settings here ({reason}): its own are used.")
+        print(said.format(reason=summary(error)), file=sys.stderr)
+
+
+def _draw_something() -> None:
     import matplotlib.pyplot as plt
 
     plt.rcParams.update(STYLE)
+    fig = plt.figure(figsize=(1, 1))
+    fig.text(0, 0, "0")
+    fig.canvas.draw()
+    plt.close(fig)
+
+
+def figure(width: float, height: float, show: bool = False):
+    """An empty matplotlib figure, sizes in inches. It needs no display unless it is to be shown."""
+    import matplotlib.pyplot as plt
+
+    set_up(show)
     return plt.figure(figsize=(width, height))
 
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from common import chapter as chapters  # noqa: E402
 from common import cli  # noqa: E402
 from common.data import mnist_root, read_mnist  # noqa: E402
-from common.device import pick_device  # noqa: E402
+from common.device import can_share_memory, pick_device  # noqa: E402
 
 
 def make_step(chapter, device: torch.device, bf16: bool = False, compiled: bool = False):
@@ -47,9 +47,10 @@ def make_rows(chapter, device: torch.device) -> dict[str, tuple]:
     ready = list(zip(images.split(64), labels.split(64), strict=True))
     step = make_step(chapter, device)
     step_bf16 = make_step(chapter, device, bf16=True)
-    rows = {
-        "the notes' loop": (notes, step),
-        "with two worker processes": (workers, step),
+    rows = {"the notes' loop": (notes, step)}
+    if can_share_memory():
+        rows["with two worker processes"] = workers, step
+    rows |= {
         "transformed once": (one_by_one, step),
         "whole batches": (whole, step),
         "no loader": (ready, step),

@@ -216,7 +216,7 @@ def test_the_figure(ran):
         ("1,2,0\n3,,1\n", "line 2: expected a number, got ''"),
         ("1,2,0\n3,nan,1\n", "line 2: expected a number, got 'nan'"),
         ("1\n2\n", "line 1: one column"),
-        ("1_000,0\n2,1\n", "can't be read as a table"),
+        ("1_000,0\n2,1\n", "line 1: expected a number, got '1_000'"),
         ("1,0\n1e300,1\n", "line 2: expected a number, got '1e300'"),
         ('"1","0"\n', "without quotes"),
         ("1;0\n2;1\n", "line 1: one column"),

@@ -1,0 +1,63 @@
+"""How many cores an update is shared among: all of them, or one while other programs want them.
+
+Threads that share an operation wait for one another. Where another program holds one of the cores,
+all wait for the thread that is not running. So while a network is trained, the main thread's time
+on its core is watched, and where it gets too little, both ways are timed. Alone, nothing changes.
+"""
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):  # the reader's
+    # Threads wait for the next operation by asking again and again, GNU's OpenMP for milliseconds;
+    # with this, for some ten microseconds. It is read when torch is imported.
+    os.environ["GOMP_SPINCOUNT"] = "10000"
+
+
+@functools.cache  # once per process
+def choose_while_training() -> None:
+    """From now on, after updates of torch's optimizers, choose the number of threads anew."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    choice = _choose()
+
+    def after_update(*_) -> None:
+        if threading.current_thread() is threading.main_thread():
+            next(choice)
+
+    register_optimizer_step_post_hook(after_update)
+
+
+def _choose() -> Iterator[None]:
+    """Choose the number of threads, again and again; go on after each update."""
+    import torch
+
+    while True:
+        start = time.perf_counter()
+        seconds, share = yield from _measure()
+        threads = torch.get_num_threads()
+        if threads == 1 or share > 0.85:  # no other program is in the way
+            continue
+        torch.set_num_threads(1)
+        with_one, _ = yield from _measure()
+        if seconds < with_one:
+            torch.set_num_threads(threads)
+        until = time.perf_counter() + 10 + 10 * (time.perf_counter() - start)
+        while time.perf_counter() < until:
+            yield
+        torch.set_num_threads(threads)
+
+
+def _measure() -> Iterator[None]:
+    """Seconds per update, and the main thread's share of them, over 8 updates or 0.5 s."""
+    seconds, start, on_core = [], time.perf_counter(), time.thread_time()
+    while len(seconds) < 8 or time.perf_counter() - start < 0.5:
+        before = time.perf_counter()
+        yield
+        seconds.append(time.perf_counter() - before)
+    share = (time.thread_time() - on_core) / (time.perf_counter() - start)
+    seconds.remove(max(seconds))  # there was an evaluation in between, or a page fault
+    return sum(seconds) / len(seconds), share
