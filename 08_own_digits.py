@@ -16,13 +16,11 @@ The last lines of a run:
 """
 
 # %%
-from pathlib import Path
-
 from common import chapter, cli, plotting
 
 parser = cli.parser(__doc__, device="auto")
-parser.add_argument("pictures", nargs="*", type=Path, help="only say which digit each one shows")
-parser.add_argument("--checkpoint", type=Path, help="network to use (default: chapter 7's)")
+parser.add_argument("pictures", nargs="*", type=cli.path, help="only say what each one shows")
+parser.add_argument("--checkpoint", type=cli.path, help="network to use (default: chapter 7's)")
 args = chapter.begin(parser, only={"pictures": "predict_files"})  # with pictures, only that
 
 import numpy as np

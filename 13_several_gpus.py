@@ -40,13 +40,16 @@ CNN = chapter.load(cli.ROOT / "10_mnist_cnn.py").CNN  # chapter 10's network
 #
 # `torchrun` comes with PyTorch. It starts a script several times, each time as a **process** with a
 # memory of its own. By environment variables it tells each process how many there are, the **world
-# size**, and its own number, the **rank**, from 0 on. Each process runs the whole page: with two of
-# them, everything up to the line below appears twice. From here on only rank 0 prints.
+# size**, and its own number, the **rank**, from 0 on. (On a cluster they may be set without it, and
+# don't count.) Each process runs the whole page: with two of them, everything up to the line below
+# appears twice. From here on only rank 0 prints.
 
 # %%
-rank = int(os.environ.get("RANK", 0))
-local_rank = int(os.environ.get("LOCAL_RANK", 0))  # the number among those of its machine
-world_size = int(os.environ.get("WORLD_SIZE", 1))
+rank, local_rank, world_size = 0, 0, 1
+if dist.is_torchelastic_launched():  # by torchrun
+    rank = int(os.environ["RANK"])
+    local_rank = int(os.environ["LOCAL_RANK"])  # the number among those of its machine
+    world_size = int(os.environ["WORLD_SIZE"])
 print("rank", rank, "of", world_size)
 
 # %% [markdown]

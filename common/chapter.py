@@ -31,7 +31,7 @@ def begin(
     that function of the chapter with the flags, and ends. In a notebook the defaults hold.
     """
     frame = sys._getframe(1)
-    path = Path(frame.f_code.co_filename)  # a notebook's cell is in no file
+    path = Path(frame.f_code.co_filename)  # a notebook's cell is in none, or in a debugger's
     is_script = path.is_file() and path.name == Path(sys.argv[0]).name
     if is_script:
         cli.answer_in_words()
@@ -47,7 +47,7 @@ def begin(
     if not called and not is_worker:
         cli.working_folder()
         cli.output_folder(args.output_dir)
-        if path.is_file():  # in a notebook, title and headings stand above
+        if is_script:  # in a notebook, title and headings stand above
             title = language.page(parser.description.splitlines()[0], path.stem)
             print(title.removeprefix("# "))
             sys.stdout = _Headings(getattr(sys.stdout, "stream", sys.stdout), frame, args.step)
@@ -73,7 +73,7 @@ def begin(
     if (multiprocessing.get_start_method(allow_none=True) or usual) != "fork":
         guard = r"""^if __name__ == ["']__main__["']:"""
         a_pipe = "csv" in args and args.csv.exists() and not args.csv.is_file()
-        if (not path.is_file() or a_pipe) and "workers" in args:  # a worker runs the page again:
+        if (not is_script or a_pipe) and "workers" in args:  # a worker runs the page again:
             args.workers = 0  # it can't run a notebook, nor read a pipe once more,
         elif is_script and not re.search(guard, path.read_text(encoding="utf-8-sig"), re.M):
             vars(sys.modules["__main__"]).pop("__file__", None)  # and without a guard it should not

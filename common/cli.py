@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from common.language import LANGUAGES, _
 
 ROOT = Path(__file__).resolve().parent.parent
 DIABETES = ROOT / "data" / "diabetes.csv"
+PACKAGES = ["matplotlib", "numpy", "PIL", "polib", "pylatexenc", "pytest", "rich", "torch"]
+PACKAGES += ["torchvision", "tqdm"]
 argparse._ = _  # by this name argparse calls gettext for its sentences: "expected one argument"
 
 
@@ -35,6 +38,10 @@ class UserError(Exception):
     def __init__(self, message: str, status: int = 2, **fields: object):
         super().__init__(_(message).format(**fields) if fields else _(message))
         self.status = status
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and notebooks show: they never call sys.excepthook."""
+        return [_("error: {problem}").format(problem=self)]
 
 
 # Errors
@@ -75,6 +82,8 @@ def excepthook(kind: type, error: BaseException, trace, stderr=None) -> None:
     elif isinstance(error, BrokenPipeError):  # python … | head: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1)
+    elif words := about_packages(error):
+        problem = words
     elif re.search("PytorchStreamWriter|inline_container", str(error)):  # torch.save's
         problem = _("cannot write the checkpoint. Is the disk full?")
     elif _is_too_large(error):
@@ -87,6 +96,23 @@ def excepthook(kind: type, error: BaseException, trace, stderr=None) -> None:
     print(said.format(problem=problem), file=stderr or sys.stderr)
     if not sys.flags.interactive:  # python -i goes on with its prompt
         raise SystemExit(status)
+
+
+def about_packages(error: BaseException) -> str:
+    """What to do if the error is that an installed package can't be imported; else ""."""
+    failed = [error.name] if isinstance(error, ModuleNotFoundError) else []
+    trace = error.__traceback__
+    while trace:
+        code, trace = trace.tb_frame.f_code, trace.tb_next
+        failed += [Path(code.co_filename).parent.name] if code.co_name == "<module>" else []
+    package = next((name for name in failed if name in PACKAGES), "")
+    if not package:
+        return ""
+    return _(
+        "{package} can't be imported ({reason}). This Python is {python}. Activate the "
+        "environment where all is installed, or install it here: "
+        "python -m pip install -r requirements.txt"
+    ).format(package=package, reason=summary(error), python=sys.executable)
 
 
 def _is_too_large(error: BaseException) -> bool:
@@ -122,6 +148,11 @@ class Parser(argparse.ArgumentParser):
         if meant:
             raise UserError("{problem} (did you mean --{flag}?)", problem=message, flag=meant[0])
         raise UserError("{problem} (--help lists every flag)", problem=message)
+
+
+def path(text: str) -> Path:
+    """A path, for argparse; the shell leaves the ~ of --output-dir=~/results to the program."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111, which fails where there is no home
 
 
 def positive_int(text: str) -> int:
@@ -164,8 +195,8 @@ FLAGS = {  # the same in every chapter that has them: what converts the text, an
     "lr": (positive_float, "learning rate"),
     "batch_size": (positive_int, "samples per update"),
     "workers": (whole_number, "worker processes that fetch batches"),
-    "csv": (Path, "table to train on: numbers, in the last column labels 0 and 1"),
-    "text": (Path, "train on these files (default: excerpts of Python's reference documentation)"),
+    "csv": (path, "table to train on: numbers, in the last column labels 0 and 1"),
+    "text": (path, "train on these files (default: excerpts of Python's reference documentation)"),
     "resume": (bool, "continue training from the checkpoint"),
     "length": (positive_int, "characters to generate"),
     "temperature": (temperature, "below 1 more cautious, above 1 more random"),
@@ -174,7 +205,7 @@ FLAGS = {  # the same in every chapter that has them: what converts the text, an
     "seed": (whole_number, "seed of the random numbers"),
     "step": (bool, "show each section before it runs, and wait for Enter"),
     "show": (bool, "also open the figure in a window"),
-    "output_dir": (Path, "folder for what a run writes"),
+    "output_dir": (path, "folder for what a run writes"),
 }
 
 
@@ -265,7 +296,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:
         yield temporary
-        temporary.replace(path)
+        for wait in (0.1, 0.4, 1.5):  # on Windows a scanner or a backup may hold it for a moment
+            try:
+                temporary.replace(path)
+                break
+            except PermissionError:
+                time.sleep(wait)
+        else:
+            temporary.replace(path)
     except OSError as error:
         raise UserError(
             "cannot write {path}: {reason}. Is the disk full, or the file open in another program?",

@@ -42,6 +42,8 @@ def set_up(show: bool = False) -> None:
         del os.environ["MPLBACKEND"]  # a notebook's, from which this program was started
     try:
         import matplotlib.pyplot as plt
+    except ImportError:  # told by excepthook
+        raise
     except Exception as error:
         raise UserError(
             "matplotlib can't be imported: {reason}. Look at its settings: the file matplotlibrc, "

@@ -19,8 +19,13 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 import notebooks  # noqa: E402
 
-os.environ["PYTHONPATH"] = str(DOCS.parent)  # the chapters import common
-os.environ["LC_ALL"] = "C.UTF-8"  # and speak English
+for name, folder in {  # before what the person who builds it has set for other work:
+    "PYTHONPATH": DOCS.parent,  # the chapters import common
+    "JUPYTER_PATH": Path(sys.prefix, "share", "jupyter"),  # and run in this Python,
+}.items():
+    os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
+os.environ["IPYTHONDIR"] = str(DOCS / "_build" / "ipython")  # without anybody's startup files,
+os.environ["LC_ALL"] = "C.UTF-8"  # in English
 
 project = "PyTorch, step by step"
 author = ""

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from common.cli import ROOT, UserError, summary
+from common.cli import ROOT, UserError, about_packages, summary
 from common.language import _, language
 
 # What every check imports: with --watch once, in a process that forks for each check.
@@ -75,6 +75,7 @@ def _work(report: Path, said: Path, limit: float, job: Callable, arguments: tupl
         os.setsid()  # a group of its own, to be ended with all that it has started
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         del os.environ[name]  # what somebody has set for tests of their own
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # nor plugins for them
     os.environ["MPLBACKEND"] = "Agg"
     os.environ["LC_ALL"] = {"zh": "zh_CN.UTF-8", "en": "C.UTF-8"}[language()]  # not by sys.argv
     os.chdir(ROOT)
@@ -112,8 +113,9 @@ def _work(report: Path, said: Path, limit: float, job: Callable, arguments: tupl
             content = job(*arguments)
         except UserError as error:
             content = {"problem": {"error": summary(error)}}
-        except Exception:
-            content = {"crash": traceback.format_exc()}
+        except Exception as error:
+            words = about_packages(error)
+            content = {"problem": {"error": words}} if words else {"crash": traceback.format_exc()}
         answer(content)
 
 

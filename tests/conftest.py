@@ -15,6 +15,9 @@ import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import common.threads  # noqa: F401, sets what torch reads when it is imported
+
+# isort: split
 import pytest
 import torch
 from PIL import Image

@@ -11,7 +11,7 @@ import torch
 from conftest import save_empty_figures
 from torch.utils.data import DataLoader, TensorDataset
 
-from common import data
+from common import data, device
 from common.cli import ROOT
 
 NAME = "06_dataloader"
@@ -116,6 +116,22 @@ def test_a_dataset_of_any_number_of_columns(chapter, tmp_path):
     assert torch.stack(features).shape == (3, 2), said
     assert torch.allclose(torch.stack(features).float(), expected), said
     assert features[0].dtype == torch.float32, f"the features are {features[0].dtype}, not float32"
+
+
+def test_large_numbers_are_told_apart(chapter, tmp_path):
+    """Numbers of telephones: a float32 makes the same number of all four."""
+    text = "13900000001,0\n13900000101,0\n13900000201,1\n13900000301,1\n"
+    dataset = chapter.MyDataset(table(tmp_path / "a.csv", text))
+    features = torch.stack([dataset[i][0] for i in range(4)])
+    expected = torch.tensor([[-1.5], [-0.5], [0.5], [1.5]]) / (5 / 3) ** 0.5
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_memory_to_share_there_are_no_workers(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "can_share_memory", lambda: False)
+    done = run(NAME, *FLAGS, "--batch-size", 100, "--output-dir", tmp_path)
+    assert done.status == 0 and "8 iterations per epoch, 0 workers\n" in done.out
 
 
 def test_the_diabetes_data(chapter):

@@ -156,6 +156,7 @@ def one_of(monkeypatch):
     def pretend(rank, processes):
         for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}.items():
             monkeypatch.setenv(name, str(value))
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
         join = dist.init_process_group
         alone = {"store": dist.HashStore(), "rank": 0, "world_size": 1}
         monkeypatch.setattr(dist, "init_process_group", lambda backend: join(backend, **alone))
@@ -175,6 +176,16 @@ def test_rank_1_prints_that_it_is_there_and_saves_nothing(
     assert list(tmp_path.iterdir()) == []
     assert done.names.train_loader.batch_size == 25
     assert done.names.epochs_done == 2 and not dist.is_initialized()
+
+
+def test_what_a_cluster_has_set_makes_no_group(
+    run, monkeypatch, few_images, quick_figures, tmp_path
+):
+    """Without torchrun nobody else would come."""
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    done = run(NAME, *FLAGS, "--output-dir", tmp_path)
+    assert done.status == 0 and "rank 0 of 1\n" in done.out
 
 
 def test_a_batch_that_cannot_be_shared(fails, one_of, tmp_path):

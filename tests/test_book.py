@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
 from itertools import pairwise
@@ -21,6 +23,21 @@ notebooks = load(ROOT / "docs" / "notebooks.py")
 CHAPTERS = [path.stem for path in notebooks.CHAPTERS]
 CATALOGS = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+
+
+# The builder's own settings
+
+
+def test_what_the_builder_has_set_for_other_work_stays_and_changes_nothing(monkeypatch):
+    """PYTHONPATH keeps what it holds; IPython's startup files and other kernels aren't used."""
+    for name in ("PYTHONPATH", "JUPYTER_PATH", "IPYTHONDIR", "LC_ALL"):
+        monkeypatch.setenv(name, "/of/the/builder")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/of/the/builder"]
+    first, second = os.environ["JUPYTER_PATH"].split(os.pathsep)
+    assert first.startswith(sys.prefix) and second == "/of/the/builder"
+    assert os.environ["IPYTHONDIR"].startswith(str(ROOT / "docs" / "_build"))
 
 
 # Scripts become pages

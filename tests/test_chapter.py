@@ -1,6 +1,7 @@
 """common/chapter.py: how a chapter begins, announces its sections, and is loaded."""
 
 import multiprocessing
+import os
 import re
 import sys
 import textwrap
@@ -8,7 +9,7 @@ import textwrap
 import pytest
 import torch
 
-from common import chapter, device
+from common import chapter, device, threads
 
 PAGE = '''# %% [markdown]
 """# Chapter 0 · Title
@@ -109,7 +110,7 @@ def test_the_seed_is_set(page):
     [("epochs=3", 1), ("epochs=3, batch_size=64", 2), ("iterations=3, batch_size=2", 2)],
 )
 def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(
-    settings, expected, run, tmp_path
+    settings, expected, run, tmp_path, monkeypatch
 ):
     """Unless the chapter's batches are large: on a busy computer a second core is waited for.
 
@@ -122,8 +123,11 @@ def test_tables_of_a_few_hundred_numbers_are_computed_on_one_core(
         chapter.begin("# T", {settings}, device="auto")
         print(torch.get_num_threads(), "threads")
     """
+    asked = []
+    monkeypatch.setattr(threads, "choose_while_training", lambda: asked.append(True))
     (tmp_path / "00_page.py").write_text(textwrap.dedent(source), encoding="utf-8")
     assert f"\n{expected} threads\n" in run(tmp_path / "00_page", "--device", "cpu").out
+    assert len(asked) == expected - 1, "all others are watched"
 
 
 def test_a_flag_that_asks_for_one_thing_only(page, tmp_path):
@@ -240,11 +244,31 @@ def test_workers_do_not_run_a_page_without_a_guard_again(method, run, tmp_path, 
 
 
 @pytest.mark.parametrize("method, workers", [("fork", 2), ("spawn", 0)])
-def test_in_a_notebook_only_forked_workers_find_its_classes(method, workers, monkeypatch):
+@pytest.mark.parametrize("is_debugged", [False, True])
+def test_in_a_notebook_only_forked_workers_find_its_classes(
+    is_debugged, method, workers, monkeypatch, tmp_path, capsys
+):
+    """A debugger writes each cell to a file."""
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda **how: method)
-    names = {"chapter": chapter}
-    exec(compile('args = chapter.begin("# T", workers=2)', "<cell>", "exec"), names)
+    cell, names = 'args = chapter.begin("# T", workers=2)', {"chapter": chapter}
+    path = tmp_path / "cell.py" if is_debugged else "<cell>"
+    if is_debugged:
+        path.write_text(cell)
+    exec(compile(cell, path, "exec"), names)
     assert names["args"].workers == workers
+    assert capsys.readouterr().out == "", "the title stands above the cell"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+@pytest.mark.parametrize("method, workers", [("fork", 2), ("spawn", 0)])
+def test_only_forked_workers_need_not_read_a_pipe_again(
+    method, workers, run, monkeypatch, tmp_path
+):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda **how: method)
+    source = 'from common import chapter\nargs = chapter.begin("# T", csv=None, workers=2)\n'
+    (tmp_path / "00_page.py").write_text(source, encoding="utf-8")
+    assert run(tmp_path / "00_page", "--csv", tmp_path / "pipe").names.args.workers == workers
 
 
 def test_a_section_by_its_line():

@@ -90,7 +90,125 @@ def test_a_whole_run_on_consoles_of_any_encoding(encoding, tmp_path):
     assert "Gradient descent: w = 2.0004" in done.stdout.decode(encoding)
 
 
+# Where programs are started in other ways
+
+
+def python(*arguments, cwd=cli.ROOT, **environment):
+    """Python with these arguments; what it said and its status."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+
+def test_python_may_leave_out_docstrings(tmp_path):
+    """As python -OO does, and idle -r."""
+    flags = ["--output-dir", tmp_path, "--epochs", 1]
+    done = python("-OO", "01_linear_grid.py", *flags)
+    assert done.returncode == 0 and done.stdout.startswith("Chapter 1 · ")
+    assert "python 12_small_llm.py" in python("-OO", "12_small_llm.py", "--help").stdout
+
+
+def test_a_program_may_have_no_streams(tmp_path):
+    """As under Windows' pythonw."""
+    script = tmp_path / "start.py"
+    script.write_text(
+        "import runpy, sys\nsys.stdin = sys.stdout = sys.stderr = None\ndel sys.argv[0]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    flags = ["--output-dir", tmp_path, "--iterations", 3, "--batch-size", 2]
+    chapter = cli.ROOT / "11_char_rnn.py"  # it has a bar, which is written to stderr
+    done = python(
+        script, chapter, *flags, "--text", cli.ROOT / "README.md", PYTHONPATH=str(cli.ROOT)
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "11_char_rnn.png").exists()
+
+
+def test_a_terminal_has_a_file_number():
+    """IDLE's window says that it is a terminal, but can't go back to the beginning of a line."""
+
+    class Window(io.StringIO):
+        def isatty(self):
+            return True
+
+    assert not cli._writable(Window()).isatty()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a folder that is in use")
+def test_a_working_folder_that_was_deleted_is_told_at_once(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code = "import os, runpy, sys; os.rmdir(os.getcwd()); del sys.argv[0]; "
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    chapter = cli.ROOT / "03_nn_linear.py"
+    flags = ["-c", code, chapter, "--output-dir", tmp_path]
+    done = python(*flags, cwd=folder, PYTHONPATH=str(cli.ROOT))
+    assert done.returncode == 2 and "folder was deleted" in done.stderr
+    assert "1. " not in done.stdout and "Traceback" not in done.stderr
+
+
+def test_too_old_a_python_is_named():
+    code = "import sys; sys.version_info = (3, 9, 6); import common"
+    done = python("-c", code)
+    assert done.returncode == 1 and "Python 3.10 or newer" in done.stderr
+    assert f"{sys.executable} is 3.9." in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["random", "torch", "ast"])
+def test_a_file_that_hides_a_module_is_named(name, tmp_path):
+    """Somebody tries torch.random, and saves it as random.py beside the chapter."""
+    (tmp_path / f"{name}.py").touch()
+    (tmp_path / "a.py").write_text("from common import chapter\nprint('done')\n")
+    done = python(tmp_path / "a.py", PYTHONPATH=str(cli.ROOT))
+    assert done.returncode == 1 and f"{name}.py has the name of a module" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "package, code, reason",
+    [
+        ("torch", "raise OSError('libcudart.so: cannot open')", "libcudart.so: cannot open"),
+        ("torch", "raise ModuleNotFoundError('gone', name='torch')", "gone"),
+        ("matplotlib", "raise ImportError('DLL load failed')", "DLL load failed"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_named(package, code, reason, tmp_path):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(code)
+    flags = ["03_nn_linear.py", "--output-dir", tmp_path]
+    done = python(*flags, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"error: {package} can't be imported ({reason})." in done.stderr
+    assert sys.executable in done.stderr and "requirements.txt" in done.stderr
+
+
+def test_an_error_within_our_own_code_is_no_packages():
+    try:
+        torch.ones(2) @ torch.ones(3)
+    except RuntimeError as error:
+        assert cli.about_packages(error) == ""
+
+
+def test_notebooks_show_the_words_alone():
+    """IPython never calls sys.excepthook, but asks the error."""
+    assert cli.UserError("what to do")._render_traceback_() == ["error: what to do"]
+
+
 # Flags
+
+
+def test_a_tilde_is_the_home(monkeypatch, tmp_path):
+    """bash leaves it to the program in --output-dir=~/results, and cmd.exe everywhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    flags = cli.parser("doc", csv=None, text=[])
+    args = flags.parse_args(["--output-dir=~/a b", "--csv=~/a.csv", "--text", "~/a", "b~"])
+    assert args.output_dir == tmp_path / "a b" and args.csv == tmp_path / "a.csv"
+    assert args.text == [tmp_path / "a", Path("b~")]
 
 
 def test_windows_wildcards_are_expanded(tmp_path):
@@ -303,3 +421,26 @@ def test_a_full_disk_is_said_in_words(tmp_path):
         cli.atomic_write(tmp_path / "result.txt"),
     ):
         raise OSError(28, "No space left on device")
+
+
+def test_a_file_that_is_held_for_a_moment_is_replaced_when_it_is_free(tmp_path, monkeypatch):
+    """Windows' virus scanners and backups open new files."""
+    held, slept, replace = [1, 1], [], Path.replace
+
+    def refuse_at_first(self, target):
+        if held:
+            held.pop()
+            raise PermissionError(13, "Access is denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_at_first)
+    monkeypatch.setattr(cli.time, "sleep", slept.append)
+    with cli.atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new" and len(slept) == 2
+    held.extend([1, 1, 1, 1])
+    with (
+        pytest.raises(cli.UserError, match=r"cannot write .*Access is denied"),
+        cli.atomic_write(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.write_text("newer")

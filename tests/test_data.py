@@ -1,6 +1,8 @@
 """common/data.py: the data is what it should be, and batches come whole."""
 
 import gzip
+import os
+import threading
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -189,6 +191,41 @@ def test_a_table_is_read_as_it_is_or_as_a_plain_copy(tmp_path):
         copy = data.check_table(chinese)
         assert copy != chinese and copy.read_bytes().isascii()
         assert np.loadtxt(copy, delimiter=",").tolist() == [[1, 2, 0], [2, 1, 1]]
+
+
+@pytest.mark.parametrize("cell", ["１２", " 12\t", "1.2e1", "+12", "12.", "٣١", "\u300012"])
+def test_a_number_in_any_writing_is_the_same_for_all_who_read_it(cell, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{cell},0\n5,1\n", encoding="utf-8")
+    number = 31 if cell == "٣١" else 12
+    assert np.loadtxt(data.check_table(path), delimiter=",").tolist() == [[number, 0], [5, 1]]
+
+
+@pytest.mark.parametrize("cell", ["4_0", "0x10", "inf", "nan", "1e39", "1,5", "", "yes"])
+def test_what_is_no_number_is_told_with_its_line(cell, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"# a,b\n\n5,1\n  \n{cell},0\n")
+    with pytest.raises(UserError, match="line 5: "):
+        data.check_table(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+def test_a_pipe_is_read_once(tmp_path):
+    """--csv <(sort table.csv)"""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("1,2,0\n2,1,1\n",))
+    writer.start()
+    path = data.check_table(pipe)
+    writer.join()
+    assert path != pipe and np.loadtxt(path, delimiter=",").tolist() == [[1, 2, 0], [2, 1, 1]]
+
+
+def test_sixteen_digits_are_kept(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("13900000001.5,0\n13900000002.5,1\n\n", encoding="utf-8-sig")
+    table = np.loadtxt(data.check_table(path), delimiter=",")
+    assert table.tolist() == [[13900000001.5, 0], [13900000002.5, 1]]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

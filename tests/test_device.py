@@ -11,6 +11,19 @@ from common import device
 from common.cli import UserError
 
 
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), RuntimeError("no shm")])
+def test_workers_need_memory_that_can_be_shared(error, monkeypatch, capsys):
+    assert device.can_share_memory() and capsys.readouterr().err == ""
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    assert not device.can_share_memory()
+    reason = device.reason(error)
+    assert f"can't be used here ({reason}): it goes on without" in capsys.readouterr().err
+
+
 def pretend(monkeypatch, is_available, current=None, count=1):
     monkeypatch.setattr(device, "_accelerator", functools.cache(device._accelerator.__wrapped__))
     monkeypatch.setattr(torch.accelerator, "is_available", is_available)
