@@ -11,15 +11,22 @@ import threading
 import time
 from collections.abc import Iterator
 
-if not any(name.startswith(("OMP_", "GOMP_", "KMP_")) for name in os.environ):  # the reader's
-    # Threads wait for the next operation by asking again and again, GNU's OpenMP for milliseconds;
-    # with this, for some ten microseconds. It is read when torch is imported.
-    os.environ["GOMP_SPINCOUNT"] = "10000"
+# Threads wait for the next operation by asking again and again, GNU's OpenMP for milliseconds; with
+# this, for a tenth of that. It is read when torch is imported. What the reader sets, holds.
+SETTING = ("GOMP_SPINCOUNT", "30000")
+READER_CHOOSES = any(
+    name.startswith(("OMP_", "GOMP_", "KMP_")) and (name, value) != SETTING
+    for name, value in os.environ.items()
+)
+if not READER_CHOOSES:
+    os.environ.update([SETTING])
 
 
 @functools.cache  # once per process
 def choose_while_training() -> None:
     """From now on, after updates of torch's optimizers, choose the number of threads anew."""
+    if READER_CHOOSES:
+        return
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     choice = _choose()
@@ -43,7 +50,7 @@ def _choose() -> Iterator[None]:
             continue
         torch.set_num_threads(1)
         with_one, _ = yield from _measure()
-        if seconds < with_one:
+        if seconds < 0.8 * with_one:  # in doubt one: it never waits long
             torch.set_num_threads(threads)
         until = time.perf_counter() + 10 + 10 * (time.perf_counter() - start)
         while time.perf_counter() < until:

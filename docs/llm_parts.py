@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from common import chapter as chapters  # noqa: E402
 from common.data import read_texts  # noqa: E402
+from common.threads import choose_while_training  # noqa: E402
 
 
 class WarmedUp(torch.optim.AdamW):
@@ -175,6 +176,7 @@ ROWS = {
 
 def main(rounds: int = 12, iterations: int = 200) -> None:
     """Print the table; `iterations` are the first row's."""
+    choose_while_training()
     chapter = chapters.load(ROOT / "12_small_llm.py")
     RNN, T = chapter.RNN, chapter.SIZES["tiny"]["block_size"]
     text = read_texts([], 0)

@@ -210,13 +210,19 @@ def assert_drawn(path: Path) -> None:
         assert len(set(image.convert("L").resize((100, 100)).tobytes())) > 20, "it is blank"
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """For tests of models, texts and tables that are too small for a second core to help."""
+def _one_thread():
+    """For what is too small for a second core, and for runs that should be equal, bit for bit.
+
+    On a busy computer a training may go on with another number of threads, which round otherwise.
+    """
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(usual)
+
+
+one_thread = pytest.fixture(scope="module")(_one_thread)
+one_thread_here = pytest.fixture(_one_thread)
 
 
 @pytest.fixture

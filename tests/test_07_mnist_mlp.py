@@ -25,6 +25,7 @@ from torchvision import transforms
 from common import data, training
 
 NAME = "07_mnist_mlp"
+pytestmark = pytest.mark.usefixtures("one_thread")
 FLAGS = ["--epochs", 1, "--device", "cpu"]  # a whole epoch, on all of MNIST
 CPU = torch.device("cpu")
 FEW = ["--epochs", 1, "--batch-size", 100, "--device", "cpu"]  # for runs with few images

@@ -17,6 +17,7 @@ from common.chapter import load
 from common.cli import ROOT
 
 NAME = "09_mnist_fast"
+pytestmark = pytest.mark.usefixtures("one_thread")
 FLAGS = ["--epochs", 4, "--batch-size", 50, "--device", "cpu"]
 CPU = torch.device("cpu")
 mnist = load(ROOT / "07_mnist_mlp.py")

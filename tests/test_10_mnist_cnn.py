@@ -43,6 +43,7 @@ def test_ctrl_c_keeps_what_was_learned(interrupted, few_images, tmp_path):
     assert torch.equal(state["linear.bias"], done.names.model.linear.bias)
 
 
+@pytest.mark.usefixtures("one_thread_here")
 def test_the_same_seed_gives_the_same_network(run, few_images, quick_figures, tmp_path):
     flags = ["--epochs", 1, "--batch-size", 200, "--device", "cpu", "--output-dir", tmp_path]
     one, two, other = (run(NAME, *flags, "--seed", seed).names for seed in (1, 1, 2))

@@ -111,6 +111,7 @@ def test_resume_continues_as_a_loop_without_ddp_does(ran, run, few_images, quick
     torch.testing.assert_close(parameters(two.names.model), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("one_thread_here")
 def test_the_same_seed_gives_the_same_network(run, few_images, quick_figures, tmp_path):
     flags = [*FLAGS, "--epochs", 1, "--output-dir", tmp_path]
     one, two, other = (run(NAME, *flags, "--seed", seed).names for seed in (1, 1, 2))

@@ -102,6 +102,7 @@ def test_it_goes_on_after_each_update_of_any_optimizer(monkeypatch):
 
     updates = []
     monkeypatch.setattr(module, "_global_optimizer_post_hooks", OrderedDict())
+    monkeypatch.setattr(threads, "READER_CHOOSES", False)
     monkeypatch.setattr(threads, "_choose", lambda: iter(lambda: updates.append(1), 0))
     threads.choose_while_training.__wrapped__()
     weight = torch.nn.Parameter(torch.ones(1))
@@ -110,11 +111,14 @@ def test_it_goes_on_after_each_update_of_any_optimizer(monkeypatch):
         weight.sum().backward()
         optimizer.step()
     assert len(updates) == 2
+    monkeypatch.setattr(threads, "READER_CHOOSES", True)
+    threads.choose_while_training.__wrapped__()
+    assert len(module._global_optimizer_post_hooks) == 1, "by OMP_NUM_THREADS, say"
 
 
 @pytest.mark.parametrize(
     "variables, spins",
-    [({}, "10000"), ({"OMP_NUM_THREADS": "2"}, None), ({"GOMP_SPINCOUNT": "5"}, "5")],
+    [({}, "30000"), ({"OMP_NUM_THREADS": "2"}, None), ({"GOMP_SPINCOUNT": "5"}, "5")],
 )
 def test_waiting_threads_soon_sleep_unless_the_reader_has_a_say(variables, spins):
     others = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_"))}
