@@ -6,6 +6,7 @@ Chapter 1 uses this module and starts without torch, so nothing here imports it.
 import argparse
 import ast
 import bdb
+import contextlib
 import difflib
 import functools
 import io
@@ -17,7 +18,6 @@ import tempfile
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from common.language import LANGUAGES, _
@@ -60,11 +60,12 @@ def _writable(stream):
     if isinstance(stream, io.TextIOWrapper):
         # A console that has no "→" shows "?"; a log file grows line by line.
         stream.reconfigure(errors="replace", line_buffering=True)
-    elif stream.isatty():
-        try:
-            os.isatty(stream.fileno())
-        except OSError:  # IDLE's window says that it is one, and can't go back to a line's start
-            stream.isatty = lambda: False
+    elif getattr(stream, "isatty", bool)():
+        # IDLE's window says that it is a terminal, but can't go back to the beginning of a line.
+        with contextlib.suppress(OSError, AttributeError):
+            if os.isatty(stream.fileno()):
+                return stream
+        stream.isatty = lambda: False
     return stream
 
 
@@ -104,7 +105,9 @@ def about_packages(error: BaseException) -> str:
     trace = error.__traceback__
     while trace:
         code, trace = trace.tb_frame.f_code, trace.tb_next
-        failed += [Path(code.co_filename).parent.name] if code.co_name == "<module>" else []
+        file = Path(code.co_filename)
+        if (file.name, code.co_name) == ("__init__.py", "<module>"):
+            failed.append(file.parent.name)
     package = next((name for name in failed if name in PACKAGES), "")
     if not package:
         return ""
@@ -290,7 +293,7 @@ def output_folder(folder: Path, remedy: str = "") -> None:
         ) from None  # fmt: skip
 
 
-@contextmanager
+@contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path, renamed to `path` when the block succeeds. Raises UserError."""
     temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")

@@ -55,6 +55,7 @@ def set_up(show: bool = False) -> None:
     try:
         _draw_something()
     except Exception as error:
+        plt.close("all")
         plt.rcdefaults()
         plt.switch_backend("Agg")
         _draw_something()

@@ -59,7 +59,7 @@ def _choose() -> Iterator[None]:
 
 
 def _measure() -> Iterator[None]:
-    """Seconds per update, and the main thread's share of them, over 8 updates or 0.5 s."""
+    """Seconds per update, and the main thread's share of them, over 0.5 s and 8 updates."""
     seconds, start, on_core = [], time.perf_counter(), time.thread_time()
     while len(seconds) < 8 or time.perf_counter() - start < 0.5:
         before = time.perf_counter()

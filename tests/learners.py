@@ -26,7 +26,7 @@ FUNCTION_MISTAKES = {
     "the accuracy with a graph": ("05", "    with torch.no_grad():\n        predicted = ", "    if True:\n        predicted = ", "accuracy", "no gradients are needed here"),
     "no self. in the dataset": ("06", "self.y_train = ", "y_train = ", "MyDataset.__init__", "no attribute 'y_train'"),
     "64 bits": ("06", ", dtype=np.float32)", ")", "MyDataset.__init__", "not float32"),
-    "not standardized": ("06", "self.x_train = (x_train - x_train.mean(dim=0)) / x_train.std(dim=0)", "self.x_train = x_train", "MyDataset.__init__", "the features are [[1.0, 6.0]"),
+    "not standardized": ("06", "self.x_train = ((x_train - x_train.mean(dim=0)) / x_train.std(dim=0)).float()", "self.x_train = x_train.float()", "MyDataset.__init__", "the features are [[1.0, 6.0]"),
     "all labels with each": ("06", "return self.x_train[idx], self.y_train[idx]", "return self.x_train[idx], self.y_train", "MyDataset.__getitem__", "In value 2 of 2"),
     "the last epoch's loss": (
         "06", "        losses.append(loss_sum / len(train_loader.dataset))\n    return losses", "    losses.append(loss_sum / len(train_loader.dataset))\n    return losses",
@@ -247,7 +247,8 @@ self.layers = torch.nn.Sequential(
         ("chosen = deep if only_deep > only_plain else plain", "chosen = plain\nif only_deep > only_plain:\n    chosen = deep"),
     ],
     "06": [
-        ("self.y_train = torch.from_numpy(xy[:, [-1]])  # (N, 1)", "self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N, 1)"),
+        ("self.y_train = torch.from_numpy(xy[:, [-1]]).float()  # (N, 1)", "self.y_train = torch.from_numpy(xy[:, -1]).unsqueeze(1)  # (N, 1)"),
+        ('xy = np.loadtxt(file_path, delimiter=",")\n', 'xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32)\n'),
         ("MyDataset.__len__", "return len(self.x_train)"),
         (
             "train",  # samples are counted, and there is no enumerate

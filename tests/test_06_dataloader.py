@@ -118,6 +118,7 @@ def test_a_dataset_of_any_number_of_columns(chapter, tmp_path):
     assert features[0].dtype == torch.float32, f"the features are {features[0].dtype}, not float32"
 
 
+@pytest.mark.page  # practice takes the notes' float32, too
 def test_large_numbers_are_told_apart(chapter, tmp_path):
     """Numbers of telephones: a float32 makes the same number of all four."""
     text = "13900000001,0\n13900000101,0\n13900000201,1\n13900000301,1\n"

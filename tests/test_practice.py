@@ -382,6 +382,7 @@ def leave_a_loop_behind():
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+@pytest.mark.slow
 def test_what_a_check_leaves_running_is_ended():
     group = runs.run(leave_a_loop_behind, limit=60)["group"]
     for _ in range(100):
