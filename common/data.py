@@ -124,7 +124,8 @@ def check_table(path: Path) -> Path:
     """
     rows = []
     for number, line in enumerate(read_text(path, _("a CSV file of numbers")).split("\n"), start=1):
-        cells = [cell.strip() for cell in line.split("#")[0].split(",")]
+        line = line.split("#")[0].replace("，", ",")
+        cells = [cell.strip() for cell in line.split(",")]
         if cells == [""]:
             continue
         numbers = [_finite_number(cell) for cell in cells]

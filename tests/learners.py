@@ -25,7 +25,7 @@ FUNCTION_MISTAKES = {
     "no activation": ("05", "self.sigmoid(self.hidden2(x))", "self.hidden2(x)", "DeepModel.forward", ""),
     "the accuracy with a graph": ("05", "    with torch.no_grad():\n        predicted = ", "    if True:\n        predicted = ", "accuracy", "no gradients are needed here"),
     "no self. in the dataset": ("06", "self.y_train = ", "y_train = ", "MyDataset.__init__", "no attribute 'y_train'"),
-    "64 bits": ("06", ", dtype=np.float32)", ")", "MyDataset.__init__", "not float32"),
+    "64 bits": ("06", " / x_train.std(dim=0)).float()", " / x_train.std(dim=0))", "MyDataset.__init__", "not float32"),
     "not standardized": ("06", "self.x_train = ((x_train - x_train.mean(dim=0)) / x_train.std(dim=0)).float()", "self.x_train = x_train.float()", "MyDataset.__init__", "the features are [[1.0, 6.0]"),
     "all labels with each": ("06", "return self.x_train[idx], self.y_train[idx]", "return self.x_train[idx], self.y_train", "MyDataset.__getitem__", "In value 2 of 2"),
     "the last epoch's loss": (

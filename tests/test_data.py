@@ -196,7 +196,7 @@ def test_a_table_is_read_as_it_is_or_as_a_plain_copy(tmp_path):
 @pytest.mark.parametrize("cell", ["１２", " 12\t", "1.2e1", "+12", "12.", "٣١", "\u300012"])
 def test_a_number_in_any_writing_is_the_same_for_all_who_read_it(cell, tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(f"{cell},0\n5,1\n", encoding="utf-8")
+    path.write_text(f"{cell}，0\n5,1\n", encoding="utf-8")
     number = 31 if cell == "٣١" else 12
     assert np.loadtxt(data.check_table(path), delimiter=",").tolist() == [[number, 0], [5, 1]]
 
