@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 # Threads wait for the next operation by asking again and again, GNU's OpenMP for milliseconds; with
 # this, for a tenth of that. It is read when torch is imported. What the reader sets, holds.
-SETTING = ("GOMP_SPINCOUNT", "30000")
-READER_CHOOSES = any(
-    name.startswith(("OMP_", "GOMP_", "KMP_")) and (name, value) != SETTING
-    for name, value in os.environ.items()
+SPINS = "30000"
+READER_CHOOSES = os.environ.get("GOMP_SPINCOUNT", SPINS) != SPINS or any(
+    name in os.environ
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "KMP_BLOCKTIME")
 )
 if not READER_CHOOSES:
-    os.environ.update([SETTING])
+    os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 @functools.cache  # once per process
