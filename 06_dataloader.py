@@ -66,11 +66,13 @@ torch.manual_seed(args.seed)  # for all that follows
 #
 # A `Dataset` tells the loader two things: `__len__`, how many samples there are, and `__getitem__`,
 # the sample with a given index. (The notes count three methods; `__init__` loads the data, but the
-# loader never calls it.) The features are standardized as in chapter 5, here with all rows, since
-# only training losses are compared. A float32 keeps about seven digits, too few for a telephone
-# number, so the notes' `dtype` could lose all that tells the rows apart: NumPy's float64, with 16
-# digits, is converted after the standardization. `x_train` and `y_train` need `self.`, which the
-# notes forget, or `__getitem__` could not find them.
+# loader never calls it.) `x_train` and `y_train` need `self.`, which the notes forget, or
+# `__getitem__` could not find them.
+#
+# The features are standardized as in chapter 5, here with all rows, since only training losses are
+# compared. The notes read the table as float32, which keeps about seven digits: of the telephone
+# number below it makes another one. So the table is read as float64, with 16 digits, and converted
+# after the standardization.
 
 
 # %%
@@ -78,7 +80,7 @@ class MyDataset(Dataset):
     """The rows of a CSV file: features (C,), standardized, and the last column, the label (1,)."""
 
     def __init__(self, file_path):
-        # xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32)  # too early, see above
+        # xy = np.loadtxt(file_path, delimiter=",", dtype=np.float32)  # in the notes
         xy = np.loadtxt(file_path, delimiter=",")
         self.len = xy.shape[0]
         x_train = torch.from_numpy(xy[:, :-1])  # (N, C), float64

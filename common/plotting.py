@@ -42,9 +42,7 @@ def set_up(show: bool = False) -> None:
         del os.environ["MPLBACKEND"]  # a notebook's, from which this program was started
     try:
         import matplotlib.pyplot as plt
-    except ImportError:  # told by excepthook
-        raise
-    except Exception as error:
+    except ValueError as error:  # a backend that is none, a file that isn't UTF-8
         raise UserError(
             "matplotlib can't be imported: {reason}. Look at its settings: the file matplotlibrc, "
             "and MPLBACKEND in the environment.",

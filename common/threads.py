@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 # Threads wait for the next operation by asking again and again, GNU's OpenMP for milliseconds; with
 # this, for a tenth of that. It is read when torch is imported. What the reader sets, holds.
@@ -58,7 +58,7 @@ def _choose() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _measure() -> Iterator[None]:
+def _measure() -> Generator[None, None, tuple[float, float]]:
     """Seconds per update, and the main thread's share of them, over 0.5 s and 8 updates."""
     seconds, start, on_core = [], time.perf_counter(), time.thread_time()
     while len(seconds) < 8 or time.perf_counter() - start < 0.5:

@@ -175,11 +175,11 @@ def test_a_file_that_hides_a_module_is_named(name, tmp_path):
         ("matplotlib", "raise ImportError('DLL load failed')", "DLL load failed"),
     ],
 )
-def test_a_package_that_cannot_be_imported_is_named(package, code, reason, tmp_path):
+def test_a_package_that_cannot_be_imported_is_named(package, code, reason, run_chapter, tmp_path):
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text(code)
-    flags = ["03_nn_linear.py", "--output-dir", tmp_path]
-    done = python(*flags, PYTHONPATH=str(tmp_path))
+    flags = ["--output-dir", tmp_path]
+    done = run_chapter("03_nn_linear", *flags, cwd=tmp_path, startup=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert f"error: {package} can't be imported ({reason})." in done.stderr
     assert sys.executable in done.stderr and "requirements.txt" in done.stderr

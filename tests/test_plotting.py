@@ -1,15 +1,11 @@
 """common/plotting.py: figures."""
 
-import os
-import subprocess
-import sys
-
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
 from common import plotting
-from common.cli import ROOT, UserError
+from common.cli import UserError
 
 
 def test_a_figure_is_saved_for_reading_and_closed(tmp_path, capsys, monkeypatch):
@@ -60,48 +56,48 @@ def test_a_notebook_shows_the_figure_without_being_asked(backend, tmp_path, monk
 # What fails at the end is tried at the beginning
 
 
-def chapter_1(tmp_path, *flags, **environment):
-    """Chapter 1 in an environment of its own: (status, first line of stderr, drew a figure)."""
-    without = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    done = subprocess.run(
-        [sys.executable, ROOT / "01_linear_grid.py", "--output-dir", tmp_path, *flags],
-        env=without | {"MPLBACKEND": "", "PYTHONIOENCODING": "utf-8"} | environment,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert "Traceback" not in done.stderr
-    first = done.stderr.partition("\n")[0]
-    at_once = "1. " not in done.stdout
-    return done.returncode, first, at_once, (tmp_path / "01_linear_grid.png").exists()
+@pytest.fixture
+def chapter_1(run_chapter, tmp_path):
+    """Run chapter 1: (status, first line of stderr, ended before its first section, drew it)."""
+
+    def run(*flags, **environment):
+        name, flags = "01_linear_grid", ["--output-dir", tmp_path, *flags]
+        done = run_chapter(name, *flags, cwd=tmp_path, **{"MPLBACKEND": ""} | environment)
+        assert "Traceback" not in done.stderr
+        first = done.stderr.partition("\n")[0]
+        at_once = "1. " not in done.stdout
+        return done.returncode, first, at_once, (tmp_path / f"{name}.png").exists()
+
+    return run
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
-def test_a_backend_that_a_notebook_has_set_is_not_used(backend, tmp_path):
-    assert chapter_1(tmp_path, MPLBACKEND=backend) == (0, "", False, True)
+def test_a_backend_that_a_notebook_has_set_is_not_used(backend, chapter_1):
+    assert chapter_1(MPLBACKEND=backend) == (0, "", False, True)
 
 
-def test_a_window_is_asked_for_where_a_notebook_has_set_another_backend(tmp_path):
+def test_a_window_is_asked_for_where_a_notebook_has_set_another_backend(chapter_1):
     backend = "module://matplotlib_inline.backend_inline"
     said = "No window can be opened here: look at the file instead."
-    assert chapter_1(tmp_path, "--show", MPLBACKEND=backend) == (0, said, False, True)
+    assert chapter_1("--show", MPLBACKEND=backend) == (0, said, False, True)
 
 
-def test_a_backend_that_is_none_is_told_before_the_training(tmp_path):
-    status, said, at_once, drew = chapter_1(tmp_path, "--show", MPLBACKEND="nonsense")
+def test_a_backend_that_is_none_is_told_before_the_training(chapter_1):
+    status, said, at_once, drew = chapter_1("--show", MPLBACKEND="nonsense")
     assert (status, at_once, drew) == (2, True, False)
     assert said.startswith("error: matplotlib can't be imported: ") and "MPLBACKEND" in said
 
 
-def test_settings_that_need_a_program_that_is_not_there(tmp_path):
+def test_settings_that_need_a_program_that_is_not_there(chapter_1, tmp_path):
     """A font of the reader's stays, but TeX may not be installed."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
-    status, said, _, drew = chapter_1(tmp_path, MATPLOTLIBRC=str(tmp_path), PATH="")
+    status, said, _, drew = chapter_1(MATPLOTLIBRC=str(tmp_path), PATH="")
     assert (status, drew) == (0, True) and "its own are used" in said and "latex" in said
 
 
-def test_settings_that_cannot_be_read(tmp_path):
+def test_settings_that_cannot_be_read(chapter_1, tmp_path):
     (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\xfe\n")
-    status, _, at_once, drew = chapter_1(tmp_path, MATPLOTLIBRC=str(tmp_path))
+    status, _, at_once, drew = chapter_1(MATPLOTLIBRC=str(tmp_path))
     assert (status, at_once, drew) == (2, True, False)
 
 
