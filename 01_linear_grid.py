@@ -1,9 +1,9 @@
 # %% [markdown]
 """# Chapter 1 · Linear regression by grid search and gradient descent · 线性模型&梯度下降
 
-You will write a model and its loss function in NumPy, find the best weight by trying a hundred of
-them, replace the loops by broadcasting, and find the weight again by gradient descent, the method
-by which all networks in the later chapters are trained.
+You will write a model and its loss function in NumPy, and find the best weight by trying a hundred
+of them. You will replace the loops by broadcasting. Then you will write gradient descent, the
+method by which all networks in the later chapters are trained.
 
 The first lines of code belong to this book, not to the program: `chapter.begin` reads the flags, so
 `args.lr` is what `--lr` says, or 0.01. In a program of your own write the number. The imports that

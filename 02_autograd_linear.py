@@ -1,10 +1,10 @@
 # %% [markdown]
 """# Chapter 2 · Tensors and autograd · torch重要的数据类型——Tensor
 
-Chapter 1 derived the gradient by hand. From here on torch computes it: a tensor records how it was
-computed, and `backward()` applies the chain rule. You will train with gradients from autograd and
-updates of your own, first after every sample, then after all of them, and meet the pitfalls that
-the notes list.
+You will let torch compute the gradients that chapter 1 derived by hand: a tensor records how it
+was computed, and `backward()` applies the chain rule. You will write two training loops with
+updates of your own, one after every sample, the other after all of them. And you will know the
+pitfalls that the notes list.
 
     python 02_autograd_linear.py
 
@@ -82,7 +82,8 @@ print(loss(forward(x_data[1], w), y_data[1]))
 # ## Stochastic gradient descent · 使用案例
 #
 # `l.backward()` computes the gradient that chapter 1 derived by hand, $2 x (w x - y)$; the update
-# is still ours. Here $w$ changes after every single sample: **stochastic gradient descent** (SGD).
+# is still ours. Here $w$ changes after every single sample: **stochastic gradient descent** (SGD),
+# which takes the samples in random order as a rule, but here, as the notes, in the given one.
 # `zero_()` sets the gradient to zero before the next one is added to it. The underscore at the end
 # of a name means **in place**: the tensor itself is changed, and no new one is made. The update
 # through `data` is the notes' form; "item and data", below, says what is wrong with it.
@@ -131,8 +132,12 @@ for epoch in range(args.epochs):
 # Each result stores in `grad_fn` the operation that made it, and each operation points to those
 # that made its inputs: the **computation graph**, built anew by each forward pass. `backward()`
 # walks it from the loss to the **leaves**, the tensors that were created with `requires_grad=True`,
-# and multiplies the derivatives on the way. The leaf $w$ appears as `AccumulateGrad`, which adds to
-# `w.grad`.
+# and multiplies the derivatives on the way. Printed, the leaf $w$ is `AccumulateGrad`: it adds to
+# `w.grad`. Here is the loss 4 from "Model and loss", with $w = 1$, $x = 2$ and $y = 4$. The
+# derivative of the square is $2 (w x - y) = 2 \cdot (-2) = -4$, that of the difference is 1, and
+# that of the product is $x = 2$; multiplied they are the gradient, $-8$.
+#
+# ![The computation graph](docs/drawings/02_computation_graph.svg)
 
 # %%
 y_pred = forward(x_data[0], w)
@@ -163,9 +168,9 @@ print(a, a.grad)
 # ## Updates stay outside the graph
 #
 # There are two ways to get an update wrong. Torch refuses the first: changing a leaf in place
-# outside of `no_grad`. The second shows only at the second update. `a = a - lr * a.grad` makes a
-# new tensor. It is computed, so it is no leaf, and `backward()` gives it no `.grad`. Torch warns of
-# that, and the next update fails.
+# outside of `no_grad`. The second shows only at the second update: `a = a - lr * a.grad` makes a
+# new tensor. It is computed, so it is no leaf, and `backward()` gives it no `.grad`; torch warns of
+# that (not on a page of the book), and the next update fails.
 
 # %%
 a = torch.tensor(1.0, requires_grad=True)

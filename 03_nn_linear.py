@@ -1,9 +1,9 @@
 # %% [markdown]
 """# Chapter 3 · Linear regression with torch.nn · Pytorch实现线性回归模型
 
-Chapter 2 wrote the model, the loss and the update by hand. `torch.nn` and `torch.optim` bring all
-three: a model is a class, a criterion measures its error, an optimizer updates its parameters. The
-five lines of training in this chapter train every later model, too.
+You will write a model as a class of `torch.nn`, let a criterion measure its error and an optimizer
+update its parameters, where chapter 2 did all three by hand. You will write the five lines of
+training that train every later model, too. Then you will predict with the model.
 
     python 03_nn_linear.py                 100 epochs, as in the notes
     python 03_nn_linear.py --epochs 1000   much nearer to the exact solution
@@ -26,7 +26,8 @@ import torch
 #
 # The task is the one of chapter 1: three points on the line $y = 2x$. The layers of `torch.nn` take
 # all samples at once, as a matrix with one row per sample and one column per **feature** (input
-# variable). So three samples with one feature each are a tensor of shape (3, 1).
+# variable). So three samples with one feature each are a tensor of shape (3, 1); in the comments
+# below, (N, 1) stands for any number N of samples.
 
 # %%
 x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # (3, 1)
@@ -39,9 +40,9 @@ print(x_data.shape)
 #
 # A model is a class that inherits from `torch.nn.Module`. `torch.nn.Linear(1, 1)`, a **linear
 # layer** with one input and one output, owns the two parameters of a line, and starts them at
-# random values:
+# random values.
 #
-#     x  ──►  × weight  ──►  + bias  ──►  y_pred
+# ![The linear unit](docs/drawings/03_linear_unit.svg)
 #
 # `__init__`, the constructor, creates the layer. Its first line, `super().__init__()` (the notes'
 # `super(LinearModel, self).__init__()` in short), calls the constructor of the parent class: it
@@ -90,9 +91,10 @@ except RuntimeError as error:
 # The **criterion** is the loss function, here the squared error. `reduction="sum"` adds up the
 # errors of all samples, and `"mean"` averages them. (Older code says `size_average=False` for the
 # sum.) The **optimizer** is given the parameters, and its `step()` will update them by their
-# gradients, $w = w - lr \cdot \partial L / \partial w$. `SGD` knows nothing of samples: it takes
-# whatever stands in `.grad`. The sum has a gradient three times that of the mean, and so makes
-# steps three times as long.
+# gradients, $w = w - lr \cdot \partial L / \partial w$ with the loss $L$. The class is named
+# `SGD`, but it takes whatever stands in `.grad`: with the gradient of all samples, its step is
+# chapter 2's full-batch gradient descent. The sum has a gradient three times that of the mean, and
+# so makes steps three times as long.
 
 # %%
 criterion = torch.nn.MSELoss(reduction="sum")
@@ -150,7 +152,7 @@ print(exact)  # w and b, up to rounding
 #
 # To predict, run the forward pass alone. Inside `with torch.no_grad():` no computation graph is
 # built, since no gradient will be needed. For $x = 4$ the exact line gives 8. After 100 epochs ours
-# is not there yet; with `--epochs 1000` it is.
+# is not there yet; with `--epochs 1000` it is, to two decimals.
 
 # %%
 x_test = torch.tensor([[4.0]], device=args.device)

@@ -1,10 +1,10 @@
 # %% [markdown]
 """# Chapter 4 · Logistic regression · 逻辑回归
 
-Chapters 1 to 3 predicted a number: regression. Here the answer is yes or no: **classification**
-with two classes. You will see torchvision's datasets, turn the output of a linear layer into a
-probability with the sigmoid function, measure its error by binary cross-entropy, and learn why
-losses are computed from logits.
+You will write a model that answers yes or no, where those of chapters 1 to 3 predicted a number:
+**classification** with two classes. You will turn the output of a linear layer into a probability
+with the sigmoid function, and measure its error by binary cross-entropy. You will also load one of
+torchvision's datasets, and know why losses are computed from logits.
 
     python 04_logistic.py
 
@@ -50,8 +50,9 @@ print(train_set[0])
 # The example: hours of study, and whether the exam was passed (1) or not (0). A linear layer gives
 # any number, positive or negative: the **logit** $z = w x + b$. The **sigmoid** function squeezes
 # it between 0 and 1, so that it can be read as the probability of class 1: $\sigma(z) = 1 / (1 +
-# e^{-z})$. It is the first **activation function** of this book, a nonlinear function that follows
-# a layer.
+# e^{-z})$. Where $z = 0$ the probability is 0.5: this is the **decision boundary**.
+#
+# ![The logit and the sigmoid](docs/drawings/04_logit_and_sigmoid.svg)
 
 # %%
 x_data = torch.tensor([[1.0], [2.0], [3.0]], device=args.device)  # hours, (3, 1)
@@ -80,7 +81,8 @@ print(model(x_data))
 # %% [markdown]
 # ## The sigmoid as a layer
 #
-# The sigmoid has no parameters, so it may be called in `forward`, as above. Or it is an attribute
+# The sigmoid is the first **activation function** of this book, a nonlinear function that follows a
+# layer. It has no parameters, so it may be called in `forward`, as above. Or it is an attribute
 # like a layer, `torch.nn.Sigmoid`, and then appears where the model is printed. `state_dict()` is a
 # dictionary of the parameters by their names, and `load_state_dict` copies it into another model.
 # So both have the same parameters here, and give the same result.
@@ -132,8 +134,8 @@ print(criterion(p, y_data))
 # %% [markdown]
 # ## Training
 #
-# The loop is chapter 3's; `training.full_batch`, from common/training.py, has its very lines. Where
-# $z = 0$ the probability is 0.5: this is the **decision boundary**, at $x = -b / w$.
+# The loop is chapter 3's; `training.full_batch`, from common/training.py, has its very lines. The
+# decision boundary, $w x + b = 0$, is at $x = -b / w$ hours.
 
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 """# Chapter 5 · Multiple features and hidden layers · 高维度数据输入的处理 · 多个隐藏层的神经网络
 
-Real data at last: eight features of 768 women of Pima heritage, and which of them were diagnosed
-with diabetes within five years. You will stack layers with activation functions between them, bring
-a table from NumPy to torch, standardize the features, watch a network overfit, choose between two
-models, and measure the accuracy of the chosen one.
+You will write a network with hidden layers, and train it on real data: eight features of 768 women
+of Pima heritage, and which of them were diagnosed with diabetes within five years. You will bring a
+table from NumPy to torch and standardize the features. You will recognize a network that overfits,
+choose between two models, and measure the accuracy of the chosen one.
 
     python 05_multilayer.py
 
@@ -56,9 +56,13 @@ print(plain.linear.weight.shape, plain.linear.bias.shape)
 # ## Hidden layers · 多个隐藏层的神经网络
 #
 # **Hidden layers** stand between input and output: 8 features, 16 and 16 hidden units, 2 logits.
-# Such a network is a **multilayer perceptron** (MLP). After each hidden layer comes an activation
-# function. Without it two linear layers are the same as a single one, whose weight is the product
-# of theirs; the last line below checks that. With it the decision boundary can be a curve.
+# Such a network is a **multilayer perceptron** (MLP). Each unit is computed from all units of the
+# layer before it; below, lines show that for one unit of each layer. After each hidden layer comes
+# an activation function. Without it two linear layers are the same as a single one, whose weight is
+# the product of theirs; the last line below checks that. With it the decision boundary can be a
+# curve.
+#
+# ![The layers and their shapes](docs/drawings/05_layers.svg)
 
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 """# Chapter 6 · Dataset, DataLoader, mini-batches · dataloader的使用
 
-So far every update used all samples, or a single one. In between lie **mini-batches**, the way in
-which all larger networks are trained. You will write a `Dataset` for a table of your own, let a
-`DataLoader` shuffle it and cut it into batches, write the mini-batch loop, and compare batch sizes
-and learning rates.
+You will write a `Dataset` for a table of your own, let a `DataLoader` shuffle it and cut it into
+**mini-batches**, and write the loop that trains with them. You will compare batch sizes and
+learning rates. So far every update used all samples, or a single one. In between lie mini-batches,
+the way in which all larger networks are trained.
 
     python 06_dataloader.py                  the diabetes data
     python 06_dataloader.py --csv my.csv     your own: columns of numbers, last the label, 0 or 1
@@ -51,6 +51,8 @@ print(len(DataLoader(range(105), batch_size=10, drop_last=True)))  # 10
 # With `shuffle=True` the loader draws a new order in every epoch. Otherwise each batch would hold
 # the same samples every time, and a sorted table would show the model one class after the other.
 # The order comes from a random number generator: after the same **seed** it is the same.
+#
+# ![Shuffled epochs, cut into batches](docs/drawings/06_shuffled_epochs.svg)
 
 # %%
 loader = DataLoader(range(6), batch_size=2, shuffle=True)
@@ -64,15 +66,16 @@ torch.manual_seed(args.seed)  # for all that follows
 # %% [markdown]
 # ## A Dataset of your own · dataloader的建立
 #
-# A `Dataset` tells the loader two things: `__len__`, how many samples there are, and `__getitem__`,
-# the sample with a given index. (The notes count three methods; `__init__` loads the data, but the
-# loader never calls it.) `x_train` and `y_train` need `self.`, which the notes forget, or
-# `__getitem__` could not find them.
+# A `Dataset`, here of chapter 5's table (eight features of 768 women, the label 1 for diabetes),
+# tells the loader two things: `__len__`, how many samples there are, and `__getitem__`, the sample
+# with a given index. (The notes count three methods; `__init__` loads the data, but the loader
+# never calls it.) `x_train` and `y_train` need `self.`, which the notes forget, or `__getitem__`
+# could not find them.
 #
 # The features are standardized as in chapter 5, here with all rows, since only training losses are
-# compared. The notes read the table as float32, which keeps about seven digits: of the telephone
-# number below it makes another one. So the table is read as float64, with 16 digits, and converted
-# after the standardization.
+# compared. The notes read the table as float32, which keeps about seven digits: of a telephone
+# number, 13900000101, it makes another one (the first line printed below). So the table is read as
+# float64, with 16 digits, and converted after the standardization.
 
 
 # %%
@@ -182,8 +185,8 @@ if __name__ == "__main__":
 # fewer updates, its loss soon jumps up, and then ends where that of batches of 2 ends. So what
 # counts here is the learning rate times the number of updates: many small steps, or few long ones.
 # But for each batch size there is a rate that is too high, and since the gradient of a small batch
-# is noisy, its limit is lower: batches of 2 still learn at 1, but hardly at 3.84. (All this is
-# training loss; chapter 5 shows how to look for overfitting.)
+# is noisy, its limit is lower: batches of 2 reach the lowest loss of all at 1, but hardly learn at
+# 3.84 (not shown). All this is training loss; chapter 5 shows how to look for overfitting.
 
 
 # %%

@@ -1,8 +1,8 @@
 # %% [markdown]
 """# Chapter 7 · Softmax classification: an MLP on MNIST · 多分类问题
 
-A multilayer perceptron (MLP), a network of linear layers with ReLU between them, learns to classify
-images of handwritten digits. You will write softmax and cross-entropy, transform images, train with
+You will write a network that reads handwritten digits: a multilayer perceptron (MLP), linear layers
+with ReLU between them. You will write softmax and cross-entropy, transform images, train with
 momentum, measure accuracy on a test set, and do all that on a GPU if there is one.
 
     python 07_mnist_mlp.py                        train for 10 epochs
@@ -33,17 +33,13 @@ from common.data import keep_in_memory, mnist_root
 # ## Softmax and cross-entropy · 多分类问题
 #
 # With more than two classes the network gives a logit for each. Say they are 0.2, 0.1 and -0.1, and
-# the true class is number 0. `nn.CrossEntropyLoss` takes three steps from there to the loss:
+# the true class is number 0. **Softmax** turns logits into probabilities: $e^z$ is positive (here
+# 1.2214, 1.1052 and 0.9048), and divided by their sum, 3.2314, the numbers add up to 1.
+# **Cross-entropy** is, as in chapter 4, the negative logarithm of the probability of the true
+# class, $\ell = -\log p_y$. `nn.CrossEntropyLoss` does both. Labels are class indices (int64,
+# "long").
 #
-#     z           e^z       softmax: p = e^z / 3.2314
-#      0.2   ──►  1.2214  ──►  0.3780   true class  ──►  -log 0.3780 = 0.9729
-#      0.1   ──►  1.1052  ──►  0.3420
-#     -0.1   ──►  0.9048  ──►  0.2800
-#                 3.2314       1.0000
-#
-# **Softmax** turns logits into probabilities: $e^z$ is positive, and divided by their sum the
-# numbers add up to 1. **Cross-entropy** is, as in chapter 4, the negative logarithm of the
-# probability of the true class, $\ell = -\log p_y$. Labels are class indices (int64, "long").
+# ![Inside CrossEntropyLoss](docs/drawings/07_cross_entropy.svg)
 
 # %%
 y = torch.LongTensor([0])  # today: torch.tensor([0])
@@ -102,10 +98,10 @@ print((train_set.data / 255).mean(), (train_set.data / 255).std())  # the number
 # %% [markdown]
 # ## The loader
 #
-# A `DataLoader` fetches a batch image by image, and transforms each again in every epoch: two
-# thirds of an epoch's time. But a dataset with a method `__getitems__` is asked for a whole batch
-# at once. `keep_in_memory`, from common/data.py, transforms all images and gives the dataset this
-# method; the batches stay the same, bit for bit. (You can do without it, and wait.)
+# A `DataLoader` fetches a batch image by image, and transforms each again in every epoch. That can
+# take longer than the training itself (chapter 9 measures it). But a dataset with a method
+# `__getitems__` is asked for a whole batch at once. `keep_in_memory`, from common/data.py,
+# transforms all images and gives the dataset this method; the batches stay the same, bit for bit.
 
 # %%
 keep_in_memory(train_set)
@@ -136,6 +132,8 @@ print(inputs.shape, inputs.view(-1, 28 * 28).shape, y_pred.shape)
 # sigmoid's is at most 1/4, and through many layers gradients would **vanish**. `forward` flattens,
 # so that the model takes images as they are. The criterion includes the softmax, so none follows
 # here.
+#
+# ![The layers and their shapes](docs/drawings/07_layers.svg)
 
 
 # %%
@@ -178,8 +176,9 @@ print(sum(parameter.numel() for parameter in model.parameters()), "parameters")
 #
 # An untrained network gives every class about the same probability: a loss near $\log 10 = 2.3026$.
 # The optimizer is SGD with **momentum**. It steps along a **velocity**, for every parameter a sum
-# of past gradients in which each older one counts half as much. Gradients that keep their direction
-# make the steps almost twice as long, as below; those that change their sign partly cancel out.
+# of past gradients in which each older one counts `momentum` times as much, here half. Gradients
+# that keep their direction make the steps up to $1 / (1 - momentum)$ times as long, here almost
+# twice, as below; those that change their sign partly cancel out.
 
 # %%
 criterion = torch.nn.CrossEntropyLoss()
@@ -282,9 +281,10 @@ except RuntimeError as error:
 # ## Train and test
 #
 # Now all parts together. `torch.save` writes `model.state_dict()`, every parameter by its name, to
-# a file, a **checkpoint**. `--resume` needs more, the velocities and the state of the random
-# numbers; after whole epochs it continues as if training had never stopped. The accuracy on the
-# training set, printed first, is the higher one: the first sign of overfitting (chapter 5).
+# a file, a **checkpoint**: `07_mnist_mlp.pt`. `--resume` needs more, the velocities and the state
+# of the random numbers, which common/training.py saves in `07_resume.pt`; after whole epochs it
+# continues as if training had never stopped. The accuracy on the training set, printed first, is
+# the higher one: the first sign of overfitting (chapter 5).
 
 # %%
 losses = []

@@ -1,8 +1,8 @@
 # %% [markdown]
 """# Chapter 8 · Save, load and use a network · 多分类问题 (beyond the notes)
 
-What is a trained network good for? It predicts digits that nobody has labelled: yours. You will
-load what chapter 7 has saved, bring a photo or a drawing into the form of MNIST's images, and
+You will let a trained network predict digits that nobody has labelled: yours. You will load what
+chapter 7 has saved, and bring a photo or a drawing into the form of MNIST's images. Then you will
 measure how far the network's probabilities can be trusted.
 
     python 08_own_digits.py                  look at what the network does, and at its mistakes
@@ -123,6 +123,8 @@ print(f"Checkpoint: {cli.display_path(checkpoint)}")
 # scaled to fit a box of 20 × 20 pixels, and centred in a field of 28 × 28. Below, a seven is drawn
 # in blue on a yellow sheet. Ink is what differs from the paper. So take the distance of each
 # pixel's colour from that of a corner, and divide by the largest: 0 is paper, 1 is ink.
+#
+# ![The way to MNIST's form](docs/drawings/08_to_mnist.svg)
 
 # %%
 sheet = Image.new("RGB", (300, 200), "lightyellow")  # width, height

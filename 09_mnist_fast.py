@@ -1,7 +1,7 @@
 # %% [markdown]
 """# Chapter 9 · Training faster · 多分类问题 (beyond the notes)
 
-Where does the time of chapter 7 go, and what makes training faster? You will measure throughput,
+You will find out where the time of chapter 7 goes, and make training faster: measure throughput,
 let the learning rate rise and fall, multiply in 16 bits, and see how a GPU replays an update. Then
 the same network needs seconds to get 98 % of the test images right.
 
@@ -77,6 +77,8 @@ print(statistics.mean(parts), statistics.median(parts))
 # tensor of it again, in every epoch. How much of the time is that? The loader alone and the loader
 # with training take turns: a busy minute slows both, and hardly changes their ratio. Ratios hold on
 # other computers, too, far better than seconds do.
+#
+# ![One turn of the loop, and what shortens it](docs/drawings/09_one_turn.svg)
 
 
 # %%

@@ -1,10 +1,10 @@
 # %% [markdown]
 """# Chapter 10 · A convolutional network on MNIST · 卷积神经网络 (beyond the notes)
 
-A convolutional neural network (CNN) looks at small patches of an image, everywhere with the same
-weights. You will compute a convolution by hand, follow the shapes through channels, padding, stride
-and pooling, see what batch normalization does, and train a network that has a thirteenth of chapter
-7's parameters and makes about a quarter of its mistakes.
+You will compute a convolution by hand, follow the shapes through channels, padding, stride and
+pooling, and see what batch normalization does. Of these you will build a convolutional neural
+network (CNN), which looks at small patches of an image, everywhere with the same weights. It has a
+thirteenth of chapter 7's parameters and makes a quarter of its mistakes or fewer.
 
     python 10_mnist_cnn.py                  train for 4 epochs
     python 10_mnist_cnn.py --epochs 1       only one: 99 %
@@ -37,7 +37,7 @@ from common.data import keep_in_memory, mnist_root
 # shuffled pixels just as well (its exercise 3). It doesn't know that pixel 30 lies beside pixel 31
 # and below pixel 2, so it must learn each stroke anew at each place where it can occur. A
 # **convolutional** layer looks for a small pattern, and for the same one everywhere. So it needs
-# few weights: below, those of chapter 7's first layer, and of the first layer of this chapter.
+# few weights: below, chapter 7's first layer has 784 · 512, and this chapter's 24 · 5 · 5.
 
 # %%
 print(torch.nn.Linear(784, 512).weight.numel())
@@ -50,6 +50,8 @@ print(torch.nn.Conv2d(1, 24, kernel_size=5).weight.numel())
 # each place the pixels under it are multiplied by its weights and added up (mathematicians call
 # that a cross-correlation). A large sum says "here it is". This kernel responds to edges with the
 # light on their right.
+#
+# ![A convolution](docs/drawings/10_convolution.svg)
 
 
 # %%
@@ -86,6 +88,8 @@ print(convolve(image, kernel))
 # a grey image has one, a colour photo three, and a layer gives one for each of its kernels, called
 # a **feature map**. A kernel spans all input channels and adds up over them, so `weight` has the
 # shape (out, in, K, K); and each kernel has a bias.
+#
+# ![Channels](docs/drawings/10_channels.svg)
 
 # %%
 conv = torch.nn.Conv2d(1, 1, kernel_size=3, bias=False)
@@ -104,6 +108,8 @@ print(conv.weight.shape, conv.bias.shape)  # 8 · (3 · 3 · 3 + 1) = 224 parame
 #
 # **Max pooling** keeps the largest of each 2 × 2 pixels: where exactly a stroke was found matters
 # less than that it was found. Half the size also means that the next kernel sees twice as far.
+#
+# ![Max pooling](docs/drawings/10_pooling.svg)
 
 # %%
 x = torch.zeros(64, 1, 28, 28)  # a batch of images
@@ -120,10 +126,11 @@ print(torch.nn.MaxPool2d(2)(x))
 #
 # While a layer learns, the scale of its outputs changes, and the next layer has to follow. **Batch
 # normalization** standardizes each channel (chapter 5), with the mean $\mu$ and the variance
-# $\sigma^2$ of all its pixels in the batch. Then it applies a weight and a bias, which are learned:
-# $y = \gamma (x - \mu) / \sigma + \beta$. With such inputs, higher learning rates work. For eval
-# mode it keeps **running averages** of $\mu$ and $\sigma^2$: the prediction for an image must not
-# depend on the others in its batch. Source: Ioffe and Szegedy, https://arxiv.org/abs/1502.03167
+# $\sigma^2$ of all its pixels in the batch. Then it applies a weight $\gamma$ and a bias $\beta$,
+# which are learned: $y = \gamma (x - \mu) / \sigma + \beta$. With such inputs, higher learning
+# rates work. In eval mode the prediction for an image must not depend on the others in its batch:
+# there it uses **running averages** of $\mu$ and $\sigma^2$, which begin at 0 and 1, and which
+# each batch moves a tenth of the way. Source: Ioffe and Szegedy, https://arxiv.org/abs/1502.03167
 
 # %%
 norm = torch.nn.BatchNorm2d(1)
@@ -141,6 +148,8 @@ print(norm(x).view(4))  # other numbers: by the running averages
 # more. The first layer finds edges, the next ones what edges form. Finally a linear layer weighs
 # the 64 · 3 · 3 numbers that are left. `Sequential` runs its layers one after the other, and
 # `block` saves us from writing four lines three times.
+#
+# ![The shapes in the network](docs/drawings/10_network.svg)
 
 
 # %%
@@ -188,7 +197,7 @@ print(sum(parameter.numel() for parameter in model.parameters()), "parameters") 
 #
 # Images and loaders are chapter 7's; the loss and the one-cycle schedule are chapter 9's: with
 # label smoothing the loss can't fall below 0.50. New in SGD are two settings. **Nesterov** momentum
-# takes the gradient a step ahead, where the velocity is about to lead. **Weight decay** adds
+# computes the gradient where the next step along the velocity would end. **Weight decay** adds
 # `weight_decay * weight` to each gradient: every step pulls the weights a little towards 0, and
 # none gets large without need. And `channels_last` stores the channels of a pixel side by side. The
 # numbers and shapes stay the same, but on a CPU convolutions take about two thirds of the time.
@@ -224,8 +233,8 @@ scheduler = torch.optim.lr_scheduler.OneCycleLR(
 # A digit stays the same if it is turned, scaled or moved a little. **Data augmentation** shows the
 # network each image in another form in every epoch. `affine_grid` computes for each pixel of the
 # new image where it comes from in the old one, from a 2 × 3 matrix: rotation and scale, and in the
-# last column the shift (the image reaches from -1 to 1). `grid_sample` fetches it from there. With
-# three seeds the mean accuracy rose from 0.9945 to 0.9952, by one standard error.
+# last column the shift (the image reaches from -1 to 1, so a pixel is 1/14). `grid_sample` fetches
+# it from there. With three seeds the mean accuracy rose from 0.9945 to 0.9952, which may be chance.
 
 
 # %%
@@ -245,8 +254,9 @@ print(augment(train_set[0][0].unsqueeze(0)).shape)
 # %% [markdown]
 # ## Training and testing · 训练过程
 #
-# Chapter 7's loop, with augmented inputs, and after each update a step of the schedule. `test`
-# switches to eval mode, so each epoch begins with `model.train()`.
+# Chapter 7's loop, with augmented inputs, and after each update a step of the schedule. It prints
+# the loss of the last batch, which goes up and down. `test` switches to eval mode, so each epoch
+# begins with `model.train()`. We only watch the test accuracy, and choose nothing by it.
 
 # %%
 try:

@@ -1,9 +1,10 @@
 # %% [markdown]
 """# Chapter 11 · Language models and recurrent networks · 循环神经网络 (beyond the notes)
 
-A language model predicts how a text goes on. You will count which character follows which, compute
-a recurrent network by hand, see its gradients vanish and explode, and train an LSTM that writes.
-The default text comes with Python: excerpts of its documentation.
+You will build language models, which predict how a text goes on: first by counting which character
+follows which, and in the end with an LSTM that writes. On the way you will compute a recurrent
+network by hand, and see its gradients vanish and explode. The default text comes with Python:
+excerpts of its documentation.
 
     python 11_char_rnn.py                            train, less than a minute on two cores
     python 11_char_rnn.py --text novel.txt notes.md  train on your own texts, in any language
@@ -169,11 +170,7 @@ print(F.one_hot(x, 5).float() @ embedding.weight)  # the same
 # token $t$, and tanh is a sigmoid that goes from -1 to 1. The drawing shows the network
 # **unrolled**. $W$, $U$ and $b$ are the same at each step, so it can read a text of any length.
 #
-#               logits     logits     logits
-#                 |          |          |
-#     h_0 --U--> h_1 --U--> h_2 --U--> h_3
-#                 W          W          W
-#                x_1        x_2        x_3
+# ![The unrolled network](docs/drawings/11_unrolled.svg)
 
 
 # %%

@@ -1,14 +1,14 @@
 # %% [markdown]
 """# Chapter 12 · A small language model · 实现一个小的LLM
 
-The notes' third task, "let's try": a GPT made of the parts that the models of today have. You will
-write self-attention, positions, the blocks of a transformer and the optimizer Muon, train the model
-on chapter 11's text, and see whether it beats chapter 11's LSTM.
+You will write a GPT, the notes' third task ("let's try"), of the parts that the models of today
+have: self-attention, positions, the blocks of a transformer and the optimizer Muon. Then you will
+train it on chapter 11's text, and see whether it beats chapter 11's LSTM.
 
-    python 12_small_llm.py                               train, a minute and a half on two cores
-    python 12_small_llm.py --prompt "The with statement" continue the prompt with the trained model
-    python 12_small_llm.py --text novel.txt notes.md     train on your own texts, in any language
-    python 12_small_llm.py --resume --iterations 2000    continue training, up to 2,000 iterations
+    python 12_small_llm.py                                train, a minute and a half on two cores
+    python 12_small_llm.py --prompt "The with statement"  continue the prompt with the trained model
+    python 12_small_llm.py --text novel.txt notes.md      train on your own texts, in any language
+    python 12_small_llm.py --resume --iterations 2000     continue training, up to 2,000 iterations
 
 The last lines of a run:
 
@@ -47,6 +47,8 @@ RNN = chapter.load(cli.ROOT / "11_char_rnn.py")  # chapter 11's functions
 # with the weights $softmax(q \cdot k / \sqrt{D})$. A causal mask leaves out later positions, for
 # they would show the token to predict. A position's own value counts, too.
 # Source: Vaswani and others, "Attention Is All You Need", https://arxiv.org/abs/1706.03762
+#
+# ![Queries and keys under the causal mask](docs/drawings/12_attention.svg)
 
 
 # %%
@@ -86,18 +88,13 @@ print(torch.allclose(attention(x, x, x)[0][3], attention(other, other, other)[0]
 # ## Rotary position embeddings
 #
 # What counts is rather how far apart two tokens are. **Rotary position embeddings** (RoPE) turn
-# queries and keys by an angle that grows with the position:
+# queries and keys by an angle that grows with the position. The $D$ numbers are taken as $D / 2$
+# points in the plane, and at position $t$ point $i$ is turned by $t \cdot \theta_i$. Turning both
+# vectors alike changes no dot product: of the positions of a query, $t$, and a key, $s$, only
+# $t - s$ counts. Here $\theta_i = 100^{-2i/D}$: 1 radian a token for $i = 0$, 0.015 for the last.
+# (Su and others: 10,000. https://arxiv.org/abs/2104.09864)
 #
-#         |    * position 1
-#         |   /
-#         |  /  angle theta
-#         | /
-#      ---+---------* position 0
-#
-# The $D$ numbers are taken as $D / 2$ points in the plane, and at position $t$ point $i$ is turned
-# by $t \cdot \theta_i$. Turning both vectors alike changes no dot product: of the positions of a
-# query, $t$, and a key, $s$, only $t - s$ counts. Here $\theta_i = 100^{-2i/D}$: 1 radian a token
-# for $i = 0$, 0.015 for the last. (Su and others: 10,000. https://arxiv.org/abs/2104.09864)
+# ![Points turned by their positions](docs/drawings/12_rotary.svg)
 
 
 # %%
@@ -194,13 +191,11 @@ print(causal_conv(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1), weight)[0].flatte
 #
 # Attention, and an **MLP**, two linear layers for each position by itself, make a **transformer**
 # block. Each adds its result to its input, the **residual connection** (chapter 10's exercise 3),
-# and is given a normalized copy of it (**pre-norm**):
+# and is given a normalized copy of it (**pre-norm**). Along the straight line in the drawing the
+# gradient reaches every block undiminished. Between the MLP's two layers stands a squared ReLU.
+# Source: So and others, "Primer", https://arxiv.org/abs/2109.08668
 #
-#     x -+-------------------------> + -+------------------------> + -> x
-#        +-> norm -> conv -> attn ---+  +-> norm -> conv -> MLP ---+
-#
-# Along the straight line the gradient reaches every block undiminished. Between the MLP's two
-# layers stands a squared ReLU. Source: So and others, "Primer", https://arxiv.org/abs/2109.08668
+# ![A block with its residual path](docs/drawings/12_block.svg)
 
 
 # %%
@@ -233,6 +228,7 @@ class Block(torch.nn.Module):
 #
 # Embeddings, blocks, a last norm, and a layer that gives logits. With small random weights the
 # first loss is about that of a uniform guess. `state` is a cache for each block, explained below.
+# `--size tiny` is nanoGPT's size for a CPU, to compare with (docs/parts.md).
 
 # %%
 SIZES = {
@@ -269,7 +265,8 @@ class GPT(torch.nn.Module):
 # ## The text, and a first training with AdamW
 #
 # Text, windows and loss are chapter 11's. **AdamW** is Adam with weight decay on the weights
-# themselves, not in the gradient as in chapter 10. Here it trains for a tenth of the iterations.
+# themselves, not in the gradient as in chapter 10. To compare, it trains for a tenth of the
+# iterations: printed are the loss before it, a uniform guess's, and the loss after it.
 
 
 # %%
@@ -312,10 +309,10 @@ print(RNN.evaluate(model, val_ids, unseen, config["block_size"]))
 # %% [markdown]
 # ## Muon
 #
-# Adam looks at each number by itself. **Muon** sees that the weights of a layer form a matrix. A
-# matrix stretches some directions more than others; how much, its **singular values** tell. Those
-# of a gradient differ widely, so a step would mostly go in a few directions. Muon brings them near
-# 1, by a **Newton-Schulz iteration**: five steps, products of matrices only. It is for the blocks'
+# Adam looks at each number by itself, **Muon** at the matrix that the weights of a layer form. How
+# much a matrix stretches its directions, its **singular values** tell. Those of a gradient differ
+# widely, so a step would mostly go in a few directions. Muon brings them near 1 (the matrix is then
+# nearly **orthogonal**), by five **Newton-Schulz** steps of matrix products. It is for the blocks'
 # linear layers; Adam takes the rest. Source: https://kellerjordan.github.io/posts/muon/
 
 
@@ -363,7 +360,7 @@ print(orthogonalize(torch.tensor([[1.0, 0.0], [0.0, 0.001]])))  # below 0.0016 i
 #
 # A new model, with Muon: after a tenth of the iterations it is ahead of AdamW. The rates fall to 0
 # along a straight line. Ctrl-C keeps what was learned. `--resume` goes on, with rates that fall to
-# the new end, and on the same text: another one's last tenth may be what the model has trained on.
+# the new end, and on the same text: of another text the model may have read the validation set.
 
 # %%
 torch.manual_seed(args.seed)
@@ -422,10 +419,10 @@ print(cli.printable(RNN.decode(sample, vocabulary)))
 # %% [markdown]
 # ## Results
 #
-# Does it beat chapter 11's LSTM? After two minutes of training each (1,700 iterations here), the
-# means of three seeds are 1.156 and 1.164, hardly more apart than two seeds. The GPT learns more
-# from a character, and the LSTM reads five times as many in that time. On the right, how much each
-# of 32 characters (rows) takes from each (columns), in the first block's heads.
+# Does it beat chapter 11's LSTM? Hardly. After two minutes of training each (1,700 iterations for
+# the GPT), the mean of three seeds is 1.156, the LSTM's 1.164: two seeds differ as much. The GPT
+# learns more from a character, and the LSTM reads five times as many. On the right, how much each
+# of 32 characters (rows) takes from each (columns), in the four heads of the first block.
 
 # %% tags=["hide-input"]
 block = model.blocks[0]

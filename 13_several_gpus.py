@@ -1,9 +1,10 @@
 # %% [markdown]
-"""# Chapter 13 · Several GPUs, several machines · (beyond the notes)
+"""# Chapter 13 · Several GPUs, several machines (beyond the notes)
 
-Several processes train one network together, each on a GPU or a CPU core of its own, with a part of
-every batch. You will see what they tell one another and that their gradient is the one of a single
-process, share a dataset among them, stop them together, and train chapter 10's network.
+You will train one network with several processes, each on a GPU or a CPU core of its own, with a
+part of every batch. You will see what they tell one another, and that their gradient is the one of
+a single process. Then you will share a dataset among them, stop them together, and train chapter
+10's network.
 
     python 13_several_gpus.py                              one process
     torchrun --nproc-per-node 2 13_several_gpus.py         two: the same batches, shared
@@ -94,6 +95,8 @@ if rank == 0:
 # halves of the same size: the mean of their gradients is the gradient of the whole. So several
 # processes can share a batch: **data parallelism**. Below, the line $y = 0$ meets four points with
 # $y = 2x$, and each gradient has two numbers, for its weight and its bias.
+#
+# ![Two processes average their gradients](docs/drawings/13_averaging.svg)
 
 
 # %%

@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 import weakref
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision import transforms
 
 from common import data, training
+from common.cli import ROOT
 
 NAME = "07_mnist_mlp"
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -84,20 +84,13 @@ def test_what_the_run_says_of_the_notes_numbers(ran):
 
 
 def test_the_drawing_of_cross_entropy_is_right(chapter):
-    """Logits, exponentials, probabilities, loss, as the prose shows them."""
-    drawn = chapters_numbers(chapter.__file__, "z           e^z")
+    """The sum; logits, exponentials and probabilities, one below the other; the loss."""
+    drawing = (ROOT / "docs" / "drawings" / "07_cross_entropy.svg").read_text(encoding="utf-8")
+    drawn = [float(number) for number in re.findall(r"[ >](-?\d+\.\d+)</text>", drawing)]
     z = torch.tensor([0.2, 0.1, -0.1])
-    for row, logit, p in zip(drawn[1:4], z, z.softmax(dim=0), strict=True):
-        assert row[:3] == pytest.approx([logit.item(), logit.exp().item(), p.item()], abs=5e-5)
-    assert drawn[1][3:] == pytest.approx([0.3780, 0.9729])
-    assert drawn[4] == pytest.approx([z.exp().sum().item(), 1], abs=5e-5)
-
-
-def chapters_numbers(path, first_line):
-    """The numbers in each of the lines of a drawing in the prose that begins like this."""
-    source = Path(path).read_text(encoding="utf-8")
-    drawing = source.split(first_line)[1].split("\n#\n")[0]
-    return [[float(n) for n in re.findall(r"-?\d+\.\d+", line)] for line in drawing.splitlines()]
+    p = z.softmax(dim=0)
+    expected = torch.cat([z.exp().sum()[None], z, z.exp(), p, -p[:1].log()])
+    assert drawn == pytest.approx(expected.tolist(), abs=5e-5)
 
 
 def test_the_run_leaves_the_notes_names(ran):

@@ -210,7 +210,7 @@ def test_a_section_is_a_heading_two_to_six_sentences_and_what_they_are_about(nam
     assert len(sections) >= 6
     for section in sections:
         lines = section.split("\n# %%")[0].splitlines()  # without drawings and tables
-        prose = " ".join(line[2:] for line in lines if not re.match(r"#     |# \|", line))
+        prose = " ".join(line[2:] for line in lines if not re.match(r"#     |# \||# !", line))
         sentences = re.findall(r"[.?!]\**\)?(?=\s+[A-Z`*(]|\s*$)", prose)
         assert 2 <= len(sentences) <= 6, prose
         assert re.search(r"^# %%\n", section, re.MULTILINE), "there is no code"
