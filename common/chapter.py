@@ -181,6 +181,12 @@ class _Headings:
             return ""
         return new
 
+    @staticmethod
+    def drawing(found: re.Match) -> str:
+        """What a terminal can't show: the name of a drawing, and where it is."""
+        path = cli.display_path(cli.ROOT / f"{found[2]}{found[3]}")
+        return _("Drawing: {name} ({path})").format(name=found[1], path=path)
+
     def show_and_wait(self, prose: str, code: str) -> None:
         """Print a section's prose and code as wide as the terminal is, and wait for Enter."""
         from pylatexenc.latex2text import LatexNodes2Text  # these are of no use without --step
@@ -192,9 +198,11 @@ class _Headings:
         console = Console(file=self.stream)
         console.width = min(100, console.width)
         prose = language.page(prose, self.name, console.width, end="  ")  # the line ends here
+        prose = language.DRAWING.sub(self.drawing, prose)
         prose = re.sub(r"\$[^$]+\$", lambda formula: f"`{plain(formula[0])}`", prose)
         style = {"theme": "ansi_dark", "background_color": "default", "word_wrap": True}
-        console.print("", Markdown(prose), "", Syntax(code, "python", **style), sep="\n")
+        code = Syntax(language.code(code, self.name), "python", **style)
+        console.print("", Markdown(prose), "", code, sep="\n")
         try:
             input("\n[Enter] ")
         except (EOFError, UnicodeDecodeError):  # nobody is there, or typed something odd

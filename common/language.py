@@ -5,10 +5,12 @@ chapters' prose is translated for the book.
 """
 
 import functools
+import io
 import locale
 import os
 import re
 import sys
+import tokenize
 import unicodedata
 from pathlib import Path
 
@@ -16,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CATALOGS = (ROOT / "common" / "zh_CN.po", ROOT / "practice" / "zh_CN.po")
 PAGES = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES" / "chapters"
 LANGUAGES = ["en", "zh"]
+DRAWING = re.compile(r"!\[([^]]*)\]\((docs/drawings/\w+)((?:\.zh_CN)?\.svg)\)")
+# A line that runs a chapter, and what it does.
+USAGE = re.compile(r"^( *(?:python|torchrun) .*?\S {2,})(\S.*)$", re.MULTILINE)
 
 
 def language() -> str:
@@ -46,34 +51,89 @@ def catalog(*paths: Path) -> dict[str, str]:
     return {entry.msgid: entry.msgstr for file in files for entry in file if entry.msgstr}
 
 
-def page(prose: str, name: str, width: int = 96, end: str = "") -> str:
-    """A chapter's prose, Markdown, in the reader's language. `name` is "03_nn_linear" or the like.
+# A chapter. `name` is "03_nn_linear" or the like.
 
-    Drawings and lines of code stay, and so does a paragraph that has no translation. Lines of a
-    translation have `width` columns at most, and `end` after them.
+
+def page(prose: str, name: str, width: int = 96, end: str = "") -> str:
+    """A chapter's prose, Markdown, in the reader's language; see `chinese`."""
+    return prose if language() == "en" else chinese(prose, name, width, end)
+
+
+def code(source: str, name: str) -> str:
+    """A chapter's code, its comments and docstrings in the reader's language."""
+    return source if language() == "en" else chinese_code(source, name)
+
+
+def chinese(prose: str, name: str, width: int = 96, end: str = "") -> str:
+    """A chapter's prose in Chinese.
+
+    Lines of code stay, and so does a paragraph that has no translation. Lines of a translation
+    have `width` columns at most, and `end` after them.
     """
-    if language() == "en":
-        return prose
     said = catalog(PAGES / f"{name}.po")
     blocks = re.split(r"\n\s*\n", prose.strip("\n"))
     return "\n\n".join(_block(block, said, width, end) for block in blocks)
 
 
 def _block(block: str, said: dict[str, str], width: int, end: str) -> str:
-    """A heading, a table or a paragraph as the translations say it; a paragraph in lines."""
+    """A heading, a table, a drawing or a paragraph as the translations say it."""
     if block.startswith("    "):
-        return block
+        return USAGE.sub(lambda line: line[1] + said.get(line[2], line[2]), block)
     if block.startswith("|"):
         return re.sub(r"(?<=\| ).*?(?= \|)", lambda cell: said.get(cell[0], cell[0]), block)
+    if drawing := DRAWING.fullmatch(block):
+        return f"![{said.get(drawing[1], drawing[1])}]({drawing[2]}.zh_CN.svg)"
     marks, text = re.fullmatch(r"(#+ )?(.*)", " ".join(block.split())).groups()
-    if marks:  # in the book, the notes' words are links
-        plain = {_without_links(one): _without_links(other) for one, other in said.items()}
-        return marks + plain.get(text, text)
+    if marks:
+        return marks + said.get(text, text)
     return _wrapped(said[text], width, end) if text in said else block
 
 
-def _without_links(text: str) -> str:
-    return re.sub(r"\[(.*?)\]\(.*?\)", r"\1", text)
+def chinese_code(source: str, name: str) -> str:
+    """A chapter's code with comments and docstrings in Chinese, where there is a translation."""
+    said = catalog(PAGES / f"{name}.po")
+    lines = source.split("\n")
+    for (first, column), (last, end), mark, words in reversed(remarks(source)):
+        if words in said:
+            closing = mark.strip(" #")
+            line = lines[first][:column] + mark + said[words] + closing + lines[last][end:]
+            lines[first : last + 1] = [line]
+    return "\n".join(lines)
+
+
+def remarks(source: str) -> list[tuple[tuple[int, int], tuple[int, int], str, str]]:
+    """The comments and docstrings of code that say something in words, and not a shape alone.
+
+    For each where it starts and ends, in lines and columns from 0, what it begins with, its words.
+    """
+    found, before = [], None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        is_docstring = token.type == tokenize.STRING and before == tokenize.INDENT
+        if token.type == tokenize.COMMENT or is_docstring:
+            mark = '"""' if is_docstring else "# "
+            words = " ".join(token.string.strip('"' if is_docstring else "#").split())
+            if re.search("[a-z]{3}", words) and not words.startswith("fmt:"):
+                (first, column), (last, end) = token.start, token.end
+                found.append(((first - 1, column), (last - 1, end), mark, words))
+        before = token.type
+    return found
+
+
+def figure_text(text: str, name: str) -> str:
+    """A title or label of a chapter's figure in Chinese; as it is, if there is no translation.
+
+    In the catalog {…} stands for what the program computes, as it does in an f-string.
+    """
+    said = catalog(PAGES / f"{name}.po")
+    for english, chinese_ in said.items():
+        if "{" in english:
+            parts = re.split(r"(\{.*?\})", english)
+            pattern = "".join("(.+)" if part[:1] == "{" else re.escape(part) for part in parts)
+            if found := re.fullmatch(pattern, text):
+                for part, value in zip(parts[1::2], found.groups(), strict=True):
+                    chinese_ = chinese_.replace(part, value)
+                return chinese_
+    return said.get(text, text)
 
 
 def _wrapped(text: str, width: int, end: str) -> str:

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 from common.cli import UserError, atomic_write, display_path, summary
-from common.language import _
+from common.language import _, figure_text, language
 
 # Okabe and Ito's colours: told apart by colour-blind readers too. https://jfly.uni-koeln.de/color
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#666666"
+# Fonts with Chinese characters that systems have, on Linux, macOS and Windows.
+CHINESE_FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC"]
+CHINESE_FONTS += ["Hiragino Sans GB", "Heiti TC", "Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei"]
 STYLE = {
     "figure.dpi": 100,
     "savefig.dpi": 150,
@@ -82,8 +85,9 @@ def figure(width: float, height: float, show: bool = False):
 def finish(fig, path: Path, show: bool = False) -> None:
     """Save the figure, say where, and open it in a window if it is to be shown.
 
-    A notebook has no window, and shows it below the cell without being asked. Raises UserError for
-    a curve with numbers that aren't finite: training has diverged.
+    A notebook has no window, and shows it below the cell without being asked. Where the reader's
+    language is Chinese, so are its words. Raises UserError for a curve with numbers that aren't
+    finite: training has diverged.
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -96,13 +100,39 @@ def finish(fig, path: Path, show: bool = False) -> None:
             status=1,
         )
 
+    if language() == "zh":
+        speak_chinese(fig, path.stem)
     with atomic_write(path) as temporary:
         fig.savefig(temporary)
-    print(_("Figure:     {path}").format(path=display_path(path)))
+    print(f"Figure:     {display_path(path)}")
     if show or "inline" in plt.get_backend():
         if plt.get_backend().lower() == "agg":
             message = _("No window can be opened here: look at the file instead.")
             print(message, file=sys.stderr)
         else:
             plt.show()
+    if os.environ.get("BOOK_IN_TWO_LANGUAGES") and speak_chinese(fig, path.stem):
+        fig.savefig(path.with_suffix(".zh_CN.png"))
     plt.close(fig)
+
+
+def speak_chinese(fig, name: str) -> bool:
+    """Put the figure's words into Chinese, if a font for them is at hand. Returns whether it is."""
+    from matplotlib.font_manager import fontManager
+    from matplotlib.text import Text
+
+    installed = {font.name for font in fontManager.ttflist}
+    font = next(filter(installed.__contains__, CHINESE_FONTS), None)
+    if font is None:
+        return False
+    fig.canvas.draw()  # the names of bars come into being
+    for axis in [axis for axes in fig.axes for axis in (axes.xaxis, axes.yaxis)]:
+        names = [label.get_text() for label in axis.get_ticklabels()]
+        said = [figure_text(one, name) for one in names]
+        if said != names:
+            axis.set_ticks(axis.get_ticklocs(), labels=said, fontfamily=["sans-serif", font])
+    for text in fig.findobj(Text):
+        said = figure_text(text.get_text(), name)
+        if said != text.get_text():
+            text.set(text=said, fontfamily=[*text.get_fontfamily(), font])
+    return True

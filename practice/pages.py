@@ -292,7 +292,7 @@ def blank(source: str, name: str) -> str:
 
 
 def translated(source: str, name: str) -> str:
-    """The page with its prose in the reader's language."""
+    """The page with prose and comments in the reader's language."""
     if language.language() == "en":
         return source
     parts = re.split(r"(?m)^(# %%.*\n)", source)
@@ -305,6 +305,8 @@ def translated(source: str, name: str) -> str:
                 parts[at] = f'"""{said}\n"""\n\n'
             else:
                 parts[at] = "".join(f"# {line}".rstrip() + "\n" for line in said.split("\n")) + "\n"
+        else:
+            parts[at] = language.code(parts[at], name)
     return "".join(parts)
 
 

@@ -9,8 +9,10 @@ import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unicodedata import east_asian_width
 
 import pytest
+from conftest import code_without_docstrings
 
 from common import cli, language
 from common.cli import ROOT
@@ -18,7 +20,7 @@ from practice.__main__ import read_hints
 
 CHAPTERS = sorted(ROOT.glob("[0-9][0-9]_*.py"))
 SOURCES = {
-    "common": [*ROOT.glob("common/*.py"), *CHAPTERS],
+    "common": [*ROOT.glob("common/*.py"), *CHAPTERS, ROOT / "docs" / "__main__.py"],
     "practice": [*ROOT.glob("practice/*.py")],
 }
 
@@ -137,6 +139,36 @@ def test_every_paragraph_of_a_chapter_is_translated(path, speak):
         assert not re.search(r"^(?:[-+*]|\d+\.) |^#.*\]\(", chinese, re.MULTILINE), chinese
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_comments_and_docstrings_are_translated_and_nothing_else(path, speak):
+    """What is in English words; and the code stays the same, so does each line's place."""
+    source = path.read_text(encoding="utf-8")
+    cells = [
+        cell for cell in re.split(r"(?m)^# %%.*\n", source) if not cell.startswith(("# ", '"'))
+    ]
+    remarks = [words for cell in cells for *_, words in language.remarks(cell)]
+    assert len(remarks) > 5
+    speak(LANG="en_US")
+    assert language.code(cells[-1], path.stem) == cells[-1]
+    speak(LANG="zh_CN")
+    for cell in cells:
+        chinese = language.code(cell, path.stem)
+        for words in [words for *_, words in language.remarks(chinese)]:
+            plain = re.sub(r"\(.*?\)|\w+[._(]\w*", "", words)
+            assert re.search("[一-鿿]", words) or len(re.findall("[a-z]{3,}", plain)) < 2, words
+        assert code_without_docstrings(cell) == code_without_docstrings(chinese)
+        for line in chinese.split("\n"):
+            assert sum(2 if east_asian_width(c) in "WF" else 1 for c in line) <= 100, line
+
+
+def test_what_a_figure_computes_keeps_its_place(monkeypatch):
+    catalog = {"{n} of {len(all):,} are wrong": "{len(all):,} 个里有 {n} 个错", "loss": "损失"}
+    monkeypatch.setattr(language, "catalog", lambda *paths: catalog)
+    assert language.figure_text("3 of 1,000 are wrong", "any") == "1,000 个里有 3 个错"
+    assert language.figure_text("loss", "any") == "损失"
+    assert language.figure_text("not one is wrong", "any") == "not one is wrong"
+
+
 def test_step_shows_a_chapter_in_chinese(run, tmp_path, monkeypatch):
     waited = []
     monkeypatch.setattr("builtins.input", waited.append)
@@ -146,4 +178,4 @@ def test_step_shows_a_chapter_in_chinese(run, tmp_path, monkeypatch):
     words = re.sub(r"\s", "", done.out)
     assert "五行代码" in words and "每一轮有五个调用" in words and "model=LinearModel()" in words
     assert not re.search("The task is|Each epoch makes", done.out)
-    assert f"图：        {cli.display_path(tmp_path / '03_nn_linear.png')}\n" in done.out
+    assert f"Figure:     {cli.display_path(tmp_path / '03_nn_linear.png')}\n" in done.out

@@ -1,5 +1,8 @@
 """common/plotting.py: figures."""
 
+import re
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
@@ -51,6 +54,60 @@ def test_a_notebook_shows_the_figure_without_being_asked(backend, tmp_path, monk
     plotting.finish(plotting.figure(1, 1), tmp_path / "line.png")
     assert len(shown) == 1 and len(shown[0]) == 1
     assert not plt.get_fignums(), "the notebook would show it once more"
+
+
+# Chinese
+
+
+@pytest.fixture
+def chinese_font(monkeypatch):
+    """A font that is at hand stands for one with Chinese characters, which may be missing."""
+    monkeypatch.setattr(plotting, "CHINESE_FONTS", ["none", "DejaVu Serif"])
+
+
+@pytest.fixture
+def bars():
+    """A figure with words from chapter 9's catalog, and one that is in none."""
+    fig = plotting.figure(4, 3)
+    axes = fig.subplots()
+    axes.barh(["notes' loop", "whole batches"], [1, 2])
+    axes.set(title="Throughput", xlabel="images per second", ylabel="unknown words")
+    return fig
+
+
+def test_a_figure_speaks_chinese(bars, chinese_font):
+    assert plotting.speak_chinese(bars, "09_mnist_fast")
+    said = [text for text in bars.findobj(plt.Text) if re.search("[一-鿿]", text.get_text())]
+    assert len({text.get_text() for text in said}) == 4, "title, label, and the names of the bars"
+    assert all("DejaVu Serif" in text.get_fontfamily() for text in said)
+    assert bars.axes[0].get_ylabel() == "unknown words"
+
+
+def test_without_a_chinese_font_it_stays_english(bars, monkeypatch):
+    """Empty boxes would say nothing at all."""
+    monkeypatch.setattr(plotting, "CHINESE_FONTS", ["none"])
+    assert not plotting.speak_chinese(bars, "09_mnist_fast")
+    assert bars.axes[0].get_title("left") == "Throughput"
+
+
+@pytest.mark.parametrize("language, book, files", [
+    ("en", "", {"09_mnist_fast.png": "Throughput"}),
+    ("zh", "", {"09_mnist_fast.png": "吞吐量"}),
+    ("en", "1", {"09_mnist_fast.png": "Throughput", "09_mnist_fast.zh_CN.png": "吞吐量"}),
+])  # fmt: skip
+def test_which_figures_are_saved(language, book, files, bars, chinese_font, tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "language", lambda: language)
+    monkeypatch.setitem(plotting.os.environ, "BOOK_IN_TWO_LANGUAGES", book)
+    saved = {}
+
+    def save(fig, path, **how):
+        saved[Path(path)] = fig.axes[0].get_title("left")
+        Path(path).touch()
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save)
+    plotting.finish(bars, tmp_path / "09_mnist_fast.png")
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    assert sorted(saved.values()) == sorted(files.values())
 
 
 # What fails at the end is tried at the beginning
