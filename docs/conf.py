@@ -1,22 +1,23 @@
-"""The book: python -m sphinx -W docs docs/_build/html
+"""The book: python -m docs, which calls python -m sphinx -W docs docs/_build/html
 
 It runs each chapter once, and again only where its code, or code that it imports, has changed.
 The Chinese edition is built after the English one, from the same runs, into html/zh_CN.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
-from docutils import nodes
 from jupyter_cache import get_cache
 from sphinx.search.zh import SearchChinese
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS))
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+import edition  # noqa: E402
 import notebooks  # noqa: E402
 
 for name, folder in {  # before what the person who builds it has set for other work:
@@ -24,8 +25,18 @@ for name, folder in {  # before what the person who builds it has set for other 
     "JUPYTER_PATH": Path(sys.prefix, "share", "jupyter"),  # and run in this Python,
 }.items():
     os.environ[name] = os.pathsep.join(filter(None, [str(folder), os.environ.get(name)]))
-os.environ["IPYTHONDIR"] = str(DOCS / "_build" / "ipython")  # without anybody's startup files,
-os.environ["LC_ALL"] = "C.UTF-8"  # in English
+profile = DOCS / "_build" / "ipython" / "profile_default"  # without anybody's startup files,
+profile.mkdir(parents=True, exist_ok=True)
+# They show only what the code prints, as a script does; on Linux, a notebook can have workers.
+(profile / "ipython_config.py").write_text("""\
+c.InteractiveShell.ast_node_interactivity = "none"
+import multiprocessing, sys
+if sys.platform == "linux":
+    multiprocessing.set_start_method("fork", force=True)
+""")
+os.environ["IPYTHONDIR"] = str(profile.parent)
+os.environ["LC_ALL"] = "C.UTF-8"  # in English,
+os.environ["BOOK_IN_TWO_LANGUAGES"] = "1"  # and their figures in Chinese, too
 
 project = "PyTorch, step by step"
 author = ""
@@ -53,6 +64,9 @@ html_search_options = {"dict": str(DOCS / "locale" / "zh_CN" / "words.txt")}  # 
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "runs")
+# A build of `python -m docs` leaves some for the next one: see build() there.
+nb_execution_excludepatterns = os.environ.get("CHAPTERS_FOR_LATER", "").split()
+html_context["later"] = bool(nb_execution_excludepatterns)
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -69,17 +83,28 @@ def speak_chinese(app, config) -> None:
         config.nb_code_prompt_hide = "隐藏代码"
 
 
-def name_folds(app, doctree, docname: str) -> None:
-    """HTML is in no catalog: the word on the folded answers."""
-    if app.config.language == "zh_CN":
-        for node in doctree.findall(nodes.raw):
-            node[:] = [nodes.Text(node.astext().replace(">Answer<", ">答案<"))]
+def put_table(app, docname: str, source: list[str]) -> None:
+    """The start page has the README's table of chapters, without the notes' sections and times."""
+    if docname == "index" and app.builder.name != "gettext":
+        name = "README.zh-CN.md" if app.config.language == "zh_CN" else "README.md"
+        readme = (DOCS.parent / name).read_text(encoding="utf-8")
+        app.env.note_dependency(str(DOCS.parent / name))
+        (table,) = re.findall(r"((?:^\|.*\|\n){2}(?:^\| \[`\d\d_.*\n)+)", readme, re.M)
+        rows = [line.split(" | ") for line in table.splitlines()]
+        rows[0][0] = "| 章" if app.config.language == "zh_CN" else "| chapter"
+        for row in rows[2:]:
+            name = re.search(r"\((.*)\.py\)", row[0])[1]
+            row[0] = f"| [{edition.title(app, name)}](chapters/{name}.ipynb)"
+        lines = [" | ".join((file, writes, result)) for file, _, writes, _, result in rows]
+        table = "\n".join(lines)
+        source[0] = re.sub("<!-- .* -->", lambda _: table, source[0])
 
 
 def finish(app, error: Exception | None) -> None:
     """Copy the notebooks that ran and the page to draw on; build the other edition."""
     if error or app.builder.name != "html":
         return
+    (app.outdir / ".made_of").unlink(missing_ok=True)  # written after a whole build: __main__.py
     if app.config.nb_execution_mode != "off":
         runs = get_cache(nb_execution_cache_path)
         page = Path("chapters", "outputs", "08_draw.html")
@@ -87,18 +112,24 @@ def finish(app, error: Exception | None) -> None:
         if (DOCS / page).exists():  # it is not where somebody has cleared the outputs
             shutil.copy(DOCS / page, app.outdir / page)
         for path in (DOCS / "chapters").glob("*.ipynb"):
+            if path.name in nb_execution_excludepatterns:
+                continue
             _, ran = runs.merge_match_into_notebook(nbformat.read(path, as_version=4))
-            nbformat.write(ran, app.outdir / "_sources" / "chapters" / path.name)
-    if app.config.language == "en":
+            edition.write_notebook(app, path, ran)
+    if app.config.language == "en" and not nb_execution_excludepatterns:
         settings = {"language": "zh_CN", "nb_execution_mode": app.config.nb_execution_mode}
         flags = [flag for name, value in settings.items() for flag in ("-D", f"{name}={value}")]
         command = [sys.executable, "-m", "sphinx", "-W", "-q", *flags]
-        subprocess.run([*command, app.srcdir, app.outdir / "zh_CN"], check=True)
+        env = os.environ | {"LC_ALL": "C"}  # Sphinx fails where C.UTF-8 is not known
+        subprocess.run([*command, app.srcdir, app.outdir / "zh_CN"], check=True, env=env)
 
 
 def setup(app) -> None:
     """Called by Sphinx before it looks for pages."""
     notebooks.write_all()
+    app.add_config_value("made_by", (DOCS / "edition.py").read_text("utf-8"), "env")  # reads anew
     app.connect("config-inited", speak_chinese)
-    app.connect("doctree-resolved", name_folds)
+    app.connect("source-read", put_table)
+    app.connect("doctree-read", edition.change, priority=400)  # before pictures are looked for
+    app.connect("doctree-resolved", edition.lead_to_notes)
     app.connect("build-finished", finish)

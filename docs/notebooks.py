@@ -10,30 +10,35 @@ import nbformat
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 CHAPTERS = sorted(ROOT.glob("[0-9][0-9]_*.py"))
+SETTINGS = "Settings and imports"
 
 NOTES = "https://wwwtwilight.github.io/posts/pytorch_study_re/pytorch_study_re/"
 # The notes' own headings, which have anchors; 训练过程 is there twice, in chapters 3 and 7.
 HEADINGS = """线性模型&梯度下降 torch重要的数据类型——Tensor Pytorch实现线性回归模型 模型构建
-损失函数与优化器 训练过程 逻辑回归 逻辑回归模型构建 高维度数据输入的处理 多个隐藏层的神经网络
-dataloader的使用 dataloader的建立 使用dataloader进行训练 多分类问题 transforms使用 view函数的使用
-神经网络模型构建 优化器与评估 测试过程 cuda的使用""".split()  # noqa: SIM905
+损失函数与优化器 训练过程 逻辑回归 torchvision 逻辑回归模型构建 高维度数据输入的处理
+多个隐藏层的神经网络 dataloader的使用 dataloader的建立 使用dataloader进行训练 多分类问题
+transforms使用 view函数的使用 神经网络模型构建 优化器与评估 测试过程 cuda的使用""".split()  # noqa: SIM905
 
 
-def linked(heading: str, second: bool) -> str:
-    """`English · 中文`, with a link from the notes' words to their place in the notes.
+def place(heading: str, second: bool = False) -> str:
+    """Where the notes have what a heading names, `English · 中文`; "" if nowhere.
 
     `second`: whether a heading that the notes have twice is the second one.
     """
-    english, *places = heading.split(" · ")
-    for number, place in enumerate(places):
-        words = re.sub(r" \(.*", "", place)
-        is_theirs = words in HEADINGS or "(beyond the notes)" not in place
-        if is_theirs and re.search("[一-鿿]", words):
-            anchor = re.sub(r"[^\w-]", "", words.lower()) + "-1" * (second and words == "训练过程")
-            # Words that are no heading are found by a text fragment.
-            target = anchor if words in HEADINGS else f":~:text={words}"
-            places[number] = place.replace(words, f"[{words}]({NOTES}#{target})")
-    return " · ".join([english, *places])
+    for words in heading.split(" · "):
+        theirs = re.sub(r" \(.*", "", words)
+        anchor = re.sub(r"[^\w-]", "", theirs.lower())
+        if theirs in HEADINGS:
+            return f"{NOTES}#{anchor}-1" if second and theirs == "训练过程" else f"{NOTES}#{anchor}"
+        if re.search("[一-鿿]", theirs) and "(beyond the notes)" not in words:
+            return f"{NOTES}#:~:text={theirs}"  # words that are no heading
+    return ""
+
+
+def places(path: Path) -> list[str]:
+    """The places in the notes of a chapter's headings, in their order."""
+    headings = re.findall(r'^(?:"""# |# ## )(.*)', path.read_text(encoding="utf-8"), flags=re.M)
+    return [place(heading, path.name > "07") for heading in headings]
 
 
 def notebook(path: Path) -> nbformat.NotebookNode:
@@ -44,12 +49,14 @@ def notebook(path: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(book.cells):
         cell.id = f"cell-{number}"  # the same in each build
         if cell.cell_type == "markdown":
-            cell.source = re.sub(
-                r"^(##? )(Chapter \d+ · )?(.* · .*)",
-                lambda line: line[1] + (line[2] or "") + linked(line[3], path.name > "07"),
-                cell.source,
-                flags=re.M,
-            )
+            cell.source = cell.source.replace("](docs/drawings/", "](../drawings/")
+    book.cells[0].source, usage = split_usage(book.cells[0].source)
+    end = next(n for n, cell in enumerate(book.cells) if cell.source.startswith("## Exercises"))
+    book.cells.insert(end, nbformat.v4.new_markdown_cell(usage, id="usage"))
+    book.cells[1].metadata = {
+        "tags": ["hide-cell"],
+        "mystnb": {f"code_prompt_{does}": SETTINGS for does in ("show", "hide")},
+    }
     digest = hashlib.sha256()
     for needed in [*sorted((ROOT / "common").glob("*.py")), *imported(path)]:
         digest.update(needed.read_bytes())
@@ -63,6 +70,20 @@ def notebook(path: Path) -> nbformat.NotebookNode:
         }
     }
     return book
+
+
+def split_usage(page: str) -> tuple[str, str]:
+    """What a chapter's page begins with; and what it ends with, how to run it and the rest."""
+    introduction, _, usage = page.partition("\n\n    ")
+    title, first, *more = introduction.split("\n\n")
+    commands = usage.partition("\n\n")[0].splitlines()
+    rows = [re.split(r"(?<=\S) {2,}", line.strip()) for line in commands]
+    if len(rows[0]) == 1:
+        run = f"In a terminal: `{rows[0][0]}`"
+    else:
+        table = [f"| `{command}` | {does} |" for command, does in rows]
+        run = "\n".join(["| in a terminal | what it does |", "| --- | --- |", *table])
+    return f"{title}\n\n{first}", "\n\n".join([run, *more])
 
 
 def imported(path: Path) -> list[Path]:

@@ -1,7 +1,9 @@
 """The book as a reader opens it: from the disk, in a browser, without a network.
 
-It is built first: python -m sphinx -W docs docs/_build/html
+It is built first: python -m docs
 """
+
+import json
 
 import pytest
 
@@ -12,14 +14,15 @@ pytestmark = pytest.mark.slow
 
 BOOK = ROOT / "docs" / "_build" / "html"
 EDITIONS = pytest.mark.parametrize("edition", [BOOK, BOOK / "zh_CN"], ids=["English", "Chinese"])
+DRAWINGS = ROOT / "docs" / "drawings"
 PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 900}
+DESKTOP = {"width": 1300, "height": 900}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _book():
     if not (BOOK / "zh_CN" / "index.html").exists():
-        pytest.skip("the book is not built: python -m sphinx -W docs docs/_build/html")
+        pytest.skip("the book is not built: python -m docs")
 
 
 @pytest.fixture
@@ -73,6 +76,8 @@ def test_every_page_is_whole(edition, page):
                 set: math.filter(node => node.querySelector("mjx-container")).length,
                 wrong: article.querySelectorAll("mjx-merror").length,
                 images: [...document.images].filter(image => !image.naturalWidth).length,
+                cut: [...article.querySelectorAll(".cell_input pre, .highlight-none pre")]
+                    .filter(pre => pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.innerText),
                 raw: prose.textContent.match(/.{0,20}(\\*\\*|\\$|`|\\]\\().{0,20}/g),
             }
         }""")
@@ -81,6 +86,7 @@ def test_every_page_is_whole(edition, page):
         assert found["other"] == (other / path.relative_to(edition)).as_uri()
         assert found["set"] == found["formulas"] and not found["wrong"], path
         assert not found["images"], f"{path}: an image is missing"
+        assert not found["cut"], f"{path}: a line of code is wider than its column"
         assert not found["raw"], f"{path}: {found['raw']}"
         formulas += found["formulas"]
         page.set_viewport_size(PHONE)
@@ -91,15 +97,24 @@ def test_every_page_is_whole(edition, page):
 
 
 @EDITIONS
-def test_every_chapter_has_its_figure_outputs_and_notebook(edition, page):
+def test_every_chapter_has_its_figure_drawings_outputs_and_notebook(edition, page):
     for path in (edition / "chapters").glob("*.html"):
         open_page(page, path)
+        figure = page.locator("article img").first.bounding_box()
+        assert figure["y"] < 400, "the first screen doesn't show it"
+        drawings = page.locator("article svg.drawing")
+        assert drawings.count() == len([*DRAWINGS.glob(f"{path.name[:2]}_*.zh_CN.svg")])
+        for n in range(drawings.count()):
+            assert 300 < drawings.nth(n).bounding_box()["width"] <= 480
         assert page.locator("article .cell_output img").count() == 1
         assert page.locator("article .cell_output pre").count() >= 6
         assert page.locator("article details:not([class])").count() in (3, 4)
         download = page.locator(f"a[href$='{path.stem}.ipynb']").first.get_attribute("href")
         notebook = (path.parent / download).read_text(encoding="utf-8")
         assert '"output_type"' in notebook
+        assert notebook.count("](docs/drawings/") == drawings.count()
+        introduction = json.loads(notebook)["cells"][0]["source"][2]
+        assert (introduction >= "一") == (edition != BOOK)
 
 
 def test_the_language_switch_leads_to_the_same_page_and_back(page):
