@@ -1,5 +1,6 @@
 """How the tests find the chapters, run and interrupt them, and damage a copy of the data."""
 
+import ast
 import contextlib
 import functools
 import gc
@@ -188,6 +189,17 @@ def ran(request, run, outputs) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
+def network(run, tmp_path_factory) -> torch.nn.Module:
+    """Chapter 7's network, which was trained for the book, or is trained here."""
+    folder = ROOT / "docs" / "chapters" / "outputs"
+    if not (folder / "07_mnist_mlp.pt").exists():
+        folder = tmp_path_factory.mktemp("trained")
+        assert run("07_mnist_mlp", "--device", "cpu", "--output-dir", folder).status == 0
+    digits = chapter_module.load(ROOT / "08_own_digits.py")
+    return digits.load_network(folder / "07_mnist_mlp.pt", torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
 def last_lines():
     """Check that a run ended with the last lines that the chapter's docstring promises.
 
@@ -201,6 +213,16 @@ def last_lines():
         assert re.fullmatch(pattern, shown), f"promised {' '.join(promised)}, shown {shown}"
 
     return check
+
+
+def code_without_docstrings(source: str) -> str:
+    """What the source does, whatever its comments and docstrings say."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        kinds = ast.Module | ast.FunctionDef | ast.ClassDef
+        if isinstance(node, kinds) and ast.get_docstring(node) is not None:
+            node.body[0].value.value = ""
+    return ast.dump(tree)
 
 
 def assert_drawn(path: Path) -> None:

@@ -11,13 +11,10 @@ import torchvision
 from handwriting import STROKES, draw
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader
-from torchvision import transforms
 
-from common import training
 from common.chapter import load
 from common.cli import ROOT, UserError
-from common.data import keep_in_memory, mnist_root
+from common.data import mnist_root
 from common.draw_page import write_draw_page
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -53,20 +50,10 @@ def small_cnn():
 
 
 @pytest.fixture(scope="module")
-def models():
-    """Chapter 7's network after two epochs, and a convolutional one."""
+def models(network):
+    """Chapter 7's network, and a convolutional one."""
     torch.manual_seed(0)
-    transform = transforms.Compose([
-        transforms.ToTensor(),
-        transforms.Normalize((0.1307,), (0.3081,)),
-    ])
-    train_set = torchvision.datasets.MNIST(root=mnist_root(), train=True, transform=transform)
-    keep_in_memory(train_set)
-    model = load(ROOT / "07_mnist_mlp.py").MNISTModel()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.5)
-    loader = DataLoader(train_set, batch_size=64, shuffle=True)
-    training.train(model, nn.CrossEntropyLoss(), optimizer, loader, "cpu", epochs=2)
-    return {"mlp": model.eval(), "cnn": small_cnn().eval()}
+    return {"mlp": network, "cnn": small_cnn().eval()}
 
 
 # What is written

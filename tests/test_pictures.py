@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 import torchvision
 from handwriting import draw
 from PIL import Image, ImageOps
@@ -178,16 +177,6 @@ def test_mnists_test_digits_enlarged(margin, network, test_set):
         p = digits.predict(network, digits.TRANSFORM(field).unsqueeze(0))
         right += p.argmax().item() == test_set.targets[i]
     assert right >= 0.96 * 200 and refused < 0.01 * 200
-
-
-@pytest.fixture(scope="module")
-def network(run, tmp_path_factory):
-    """Chapter 7's, which was trained for the book, or is trained here."""
-    folder = ROOT / "docs" / "chapters" / "outputs"
-    if not (folder / "07_mnist_mlp.pt").exists():
-        folder = tmp_path_factory.mktemp("trained")
-        assert run("07_mnist_mlp", "--device", "cpu", "--output-dir", folder).status == 0
-    return digits.load_network(folder / "07_mnist_mlp.pt", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

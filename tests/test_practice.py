@@ -4,6 +4,7 @@ The tests marked slow check whole chapters: python -m pytest -m slow tests/test_
 """
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,14 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+import torch
+from conftest import code_without_docstrings
 from learners import FUNCTION_MISTAKES, PAGE_MISTAKES, SOLUTIONS
 
+from common import threads
 from common.cli import ROOT, UserError
 from practice import __main__ as main
 from practice import cells, checks, examiner, pages, runs
@@ -122,8 +127,8 @@ def test_a_gap_says_what_the_rest_of_the_page_needs(name, monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     chinese = pages.gapped(pages.translated(SOURCES[name], name))
     assert chinese.count("# 在这里写: ") == len(GAPS[name])
-    one, other = (ast.parse(page).body[1:] for page in (chinese, pages.gapped(SOURCES[name])))
-    assert list(map(ast.dump, one)) == list(map(ast.dump, other))
+    one, other = map(code_without_docstrings, (chinese, pages.gapped(SOURCES[name])))
+    assert one == other
 
 
 def test_what_is_bound_in_a_branch_only_is_needed_from_before():
@@ -422,33 +427,84 @@ def test_a_project_in_a_folder_with_brackets(tmp_path):
 # The checks checked: two at a time, each in a process forked from one that has torch
 
 
-def functions_only(path, folder):
-    return {"problem": examiner.examine(path, len(FUNCTIONS), folder / "tests")}
+def each_examined(versions, path, folder):
+    """What is wrong with the functions of each version of a chapter, in one process."""
+    problems = {}
+    for number, (label, source) in enumerate(versions.items()):
+        own = folder / f"{number}"
+        own.mkdir()
+        write(own, path.stem, source)
+        problems[label] = examiner.examine(own / path.name, len(FUNCTIONS), folder / "tests")
+    return {"problem": problems}
 
 
-def page_only(path, folder):
-    return {"problem": cells.compare(path, folder)}
+def each_compared(versions, path, folder):
+    """What is wrong with each version of a page, which runs once, and forks where they differ."""
+    torch.set_num_threads(1)  # more would not survive a fork
+    originals = pages.find_cells(SOURCES[path.stem])
+    places = {cell.first: number for number, cell in enumerate(originals)}
+    waiting = {label: pages.find_cells(source) for label, source in versions.items()}
+    problems, changed_cells, answer = {}, originals, None
+
+    def run_and_compare(own, mine, theirs, cell, *more):
+        nonlocal changed_cells, answer
+        at = places[cell.first]
+        for label, those in list(waiting.items()) if answer is None else []:
+            if those[at].source != originals[at].source:
+                del waiting[label]
+                reading, writing = os.pipe()
+                if not os.fork():
+                    changed_cells, answer = those, writing
+                    mine.path = folder / f"{len(problems)}" / path.name
+                    mine.path.parent.mkdir()
+                    write(mine.path.parent, path.stem, versions[label])
+                    break
+                os.close(writing)
+                with os.fdopen(reading, encoding="utf-8") as said:
+                    problems[label] = json.load(said)
+        return compared(own, mine, theirs, changed_cells[at], *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "choose_while_training", lambda: None)
+        compared = cells._run_and_compare
+        patch.setattr(cells, "_run_and_compare", run_and_compare)
+        try:
+            problem = cells.compare(path, folder)
+        except BaseException as error:
+            problem = {"error": repr(error)}
+    if answer is None:
+        assert not waiting and problem is None, "the chapter itself is right"
+        return {"problem": problems}
+    os.write(answer, json.dumps(problem).encode())
+    os._exit(0)
 
 
-def returning_nothing(name, function):
-    """Each function but this one is the chapter's: job, chapter, and the reader's source."""
-    body = "super().__init__()" if function.endswith(".__init__") else "return None"
-    return functions_only, name, pages.with_bodies(SOURCES[name], {function: body})
+def wrong_functions(name):
+    """Job, chapter and source: a function at a time returns nothing, or has a learner's mistake."""
+    versions = {}
+    for function in [function for chapter, function in FUNCTIONS if chapter == name]:
+        body = "super().__init__()" if function.endswith(".__init__") else "return None"
+        versions[function] = pages.with_bodies(SOURCES[name], {function: body})
+    return partial(each_examined, versions | mistakes(name, FUNCTION_MISTAKES)), name, SOURCES[name]
 
 
-def without_gap(name, number):
-    return page_only, name, pages.gapped(SOURCES[name], [GAPS[name][int(number)]])
+def wrong_pages(name):
+    """Job, chapter and source: a gap at a time is left, or has a learner's mistake."""
+    gaps = {f"gap {n}": pages.gapped(SOURCES[name], [gap]) for n, gap in enumerate(GAPS[name])}
+    return partial(each_compared, gaps | mistakes(name, PAGE_MISTAKES)), name, SOURCES[name]
+
+
+def mistakes(name, those):
+    """The versions of a chapter with a learner's mistake."""
+    return {
+        mistake: changed(name, old, new)
+        for mistake, (chapter, old, new, *_) in those.items()
+        if chapter == name[:2]
+    }
 
 
 def original(name):
     return checks.examine, name, SOURCES[name]
-
-
-def with_mistake(mistake):
-    chapter, old, new, *_ = MISTAKES[mistake]
-    name = pages.find_chapter(chapter).stem
-    job = functions_only if mistake in FUNCTION_MISTAKES else page_only
-    return job, name, changed(name, old, new)
 
 
 def solved_otherwise(solution):
@@ -469,17 +525,23 @@ def verdict_on(folder, job, name, source):
 
 
 @pytest.fixture(scope="module")
-def verdicts(request, tmp_path_factory):
-    """The verdict on each case that was selected, by its test and its parameters."""
+def verdict(request, tmp_path_factory):
+    """verdict(make, one, label): what the job that make(one) names says, or says of a version."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         runs.run(original, CHAPTERS[0], limit=60, warm=True)  # starts what all are forked from
         pending = {}
         for item in request.session.items:
-            if "verdicts" in getattr(item, "fixturenames", ()):
-                case = make, *given = item.callspec.params["case"]
-                folder = tmp_path_factory.mktemp("case")
-                pending[case] = pool.submit(verdict_on, folder, *make(*given))
-        yield {case: lambda one=one: one.result()["problem"] for case, one in pending.items()}
+            if "verdict" in getattr(item, "fixturenames", ()):
+                make, one, *_ = item.callspec.params["case"]
+                if (make, one) not in pending:
+                    folder = tmp_path_factory.mktemp("case")
+                    pending[make, one] = pool.submit(verdict_on, folder, *make(one))
+
+        def find(make, one, *label):
+            found = pending[make, one].result()["problem"]
+            return found[label[0]] if label else found
+
+        yield find
         for one in pending.values():
             one.cancel()
 
@@ -491,33 +553,53 @@ def cases(make, each):
     )
 
 
-@pytest.mark.slow
-@cases(returning_nothing, FUNCTIONS)
-def test_a_function_that_returns_nothing_is_found(case, verdicts):
-    assert verdicts[case]()["function"] == case[2]
+def of_chapters(those):
+    """Each mistake with its chapter's name."""
+    return [(pages.find_chapter(one[0]).stem, mistake) for mistake, one in those.items()]
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows can't fork")
 
 
 @pytest.mark.slow
-@cases(without_gap, [(name, str(at)) for name in CHAPTERS for at in range(len(GAPS[name]))])
-def test_each_gap_is_missed_in_its_section(case, verdicts):
-    gap, problem = GAPS[case[1]][int(case[2])], verdicts[case]()
-    cell = [one for one in pages.find_cells(SOURCES[case[1]]) if one.first <= gap.first][-1]
+@cases(wrong_functions, FUNCTIONS)
+def test_a_function_that_returns_nothing_is_found(case, verdict):
+    assert verdict(*case)["function"] == case[2]
+
+
+@needs_fork
+@pytest.mark.slow
+@cases(wrong_pages, [(name, f"gap {n}") for name in CHAPTERS for n in range(len(GAPS[name]))])
+def test_each_gap_is_missed_in_its_section(case, verdict):
+    _, name, label = case
+    gap, problem = GAPS[name][int(label.split()[1])], verdict(*case)
+    cell = [one for one in pages.find_cells(SOURCES[name]) if one.first <= gap.first][-1]
     assert problem["missing"] == ", ".join(gap.names)
     assert (problem["section"], problem["heading"]) == (cell.section, cell.heading)
 
 
 @pytest.mark.slow
 @cases(original, [[name] for name in CHAPTERS])
-def test_the_original_passes(case, verdicts):
-    assert verdicts[case]() is None
+def test_the_original_passes(case, verdict):
+    assert verdict(*case) is None
 
 
 @pytest.mark.slow
-@cases(with_mistake, [[mistake] for mistake in MISTAKES])
-def test_what_learners_really_write_is_caught(case, verdicts):
+@cases(wrong_functions, of_chapters(FUNCTION_MISTAKES))
+def test_a_learners_mistake_in_a_function_is_caught(case, verdict):
+    assert_told(case[2], verdict(*case))
+
+
+@needs_fork
+@pytest.mark.slow
+@cases(wrong_pages, of_chapters(PAGE_MISTAKES))
+def test_a_learners_mistake_on_a_page_is_caught(case, verdict):
+    assert_told(case[2], verdict(*case))
+
+
+def assert_told(mistake, problem):
     """Laid at the right function or name, and said in words where there is a word for it."""
-    *_, name, said = MISTAKES[case[1]]
-    problem = verdicts[case]()
+    *_, name, said = MISTAKES[mistake]
     assert not problem.get("missing")
     assert (problem.get("function") or problem.get("name") or "") == name
     assert said in main.explain(problem)
@@ -526,8 +608,8 @@ def test_what_learners_really_write_is_caught(case, verdicts):
 
 @pytest.mark.slow
 @cases(solved_otherwise, [[solution] for solution in SOLUTIONS])
-def test_other_solutions_pass(case, verdicts):
-    assert verdicts[case]() is None
+def test_other_solutions_pass(case, verdict):
+    assert verdict(*case) is None
 
 
 def test_mistakes_and_other_solutions_are_many_and_of_every_chapter():
