@@ -62,6 +62,7 @@ def test_it_shows_what_it_tells(ran, outputs):
     assert sizes == [10] * 10 + [5]
 
 
+@pytest.mark.slow
 def test_what_counts_is_the_learning_rate_times_the_updates(run, quick_figures, tmp_path):
     """After 30 epochs: many small steps, or few long ones; and many long ones do no harm."""
     names = run(NAME, "--epochs", 30, "--workers", 0, "--output-dir", tmp_path).names

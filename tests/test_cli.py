@@ -104,6 +104,7 @@ def python(*arguments, cwd=cli.ROOT, **environment):
     )
 
 
+@pytest.mark.slow
 def test_python_may_leave_out_docstrings(tmp_path):
     """As python -OO does, and idle -r."""
     flags = ["--output-dir", tmp_path, "--epochs", 1]
