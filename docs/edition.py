@@ -18,58 +18,82 @@ from common import language
 
 DOCS = Path(__file__).resolve().parent
 OUTPUTS = DOCS / "chapters" / "outputs"
-ANSWER = (">Answer<", ">答案<")  # these are in no paragraph, so in no catalog
-SETTINGS = {notebooks.SETTINGS: "设置与导入"}
 CAPTION = "What this chapter draws in the end; its last section explains it."
-CAPTION_ZH = "这一章最后画出的图；最后一节有说明。"
+CHINESE = {  # what is in no paragraph, and so in no catalog
+    CAPTION: "这一章最后画出的图；最后一节有说明。",
+    notebooks.SETTINGS: "设置与导入",
+    ">Answer<": ">答案<",
+    "**Answer**": "**答案**",
+    "notes ↗": "笔记 ↗",
+}
+
+
+def is_chinese(app) -> bool:
+    return app.config.language == "zh_CN"
 
 
 def change(app, page: nodes.document) -> None:
     """Change a page before Sphinx looks for its pictures."""
-    is_chinese = app.config.language == "zh_CN"
+    name = app.env.docname.removeprefix("chapters/")
     cells = [one for one in page.findall(nodes.container) if one.get("nb_element") == "cell_code"]
     drawings = [image for image in page.findall(nodes.image) if "drawings/" in image["uri"]]
-    if app.builder.name == "gettext":  # its catalog has the words in code and drawings, too
-        words = ["The last lines of a run:"] if cells else []  # which the terminal shows
-        words += [words for cell in cells for words in words_in(cell[0].astext())]
-        for said in dict.fromkeys([*words, *(image["alt"] for image in drawings)]):
-            page += nodes.paragraph(said, said)
-            page[-1].source, page[-1].line = page["source"], 1
-        for image in drawings:
-            image.parent.parent.remove(image.parent)
+    if app.builder.name == "gettext":
+        list_words(page, cells, drawings)
         return
     for image in drawings:
         path = DOCS / "drawings" / Path(image["uri"]).name
-        path = path.with_suffix(".zh_CN.svg") if is_chinese else path
+        path = path.with_suffix(".zh_CN.svg") if is_chinese(app) else path
         app.env.note_dependency(str(path))
         image.parent.replace(image, nodes.raw("", path.read_text("utf-8"), format="html"))
-    figures = [(cell, image) for cell in cells for image in cell.findall(nodes.image)]
-    name = app.env.docname.removeprefix("chapters/")
     for text in list(page.findall(nodes.Text)):
         link_addresses(text)
-    if figures:  # the one that the chapter draws stands above the cell with its settings, too
-        cell, figure = figures[0]
-        words = [words for words in words_in(cell[0].astext()) if "{" not in words]
-        if is_chinese and (OUTPUTS / f"{name}.zh_CN.png").exists():
+    show_figure_first(app, cells, name)
+    if is_chinese(app):
+        speak_chinese(page, cells, name)
+
+
+def list_words(page: nodes.document, cells: list, drawings: list) -> None:
+    """Let the page's catalog ask for the words in its code and the names of its drawings, too."""
+    words = ["The last lines of a run:"] if cells else []  # which the terminal shows
+    words += [words for cell in cells for words in words_in(cell[0].astext())]
+    for said in dict.fromkeys([*words, *(image["alt"] for image in drawings)]):
+        page += nodes.paragraph(said, said)
+        page[-1].source, page[-1].line = page["source"], 1
+    for image in drawings:
+        image.parent.parent.remove(image.parent)
+
+
+def show_figure_first(app, cells: list, name: str) -> None:
+    """Put what the chapter draws above the cell with its settings, too."""
+    figures = [(cell, image) for cell in cells for image in cell.findall(nodes.image)]
+    if not figures:
+        return
+    cell, figure = figures[0]
+    words, caption = [words for words in words_in(cell[0].astext()) if "{" not in words], CAPTION
+    if is_chinese(app):
+        caption = CHINESE[CAPTION]
+        if (OUTPUTS / f"{name}.zh_CN.png").exists():
             figure["uri"] = f"/chapters/outputs/{name}.zh_CN.png"
             words = [language.figure_text(one, name) for one in words]
-        figure["alt"] = "; ".join(words)
-        section, at = cells[0].parent, cells[0].parent.index(cells[0])
-        caption = CAPTION_ZH if is_chinese else CAPTION
-        section[at:at] = [
-            nodes.container("", copy.deepcopy(figure), classes=["chapter-figure"]),
-            nodes.paragraph(caption, caption, classes=["figure-caption"]),
-        ]
-    if is_chinese:
-        for cell in cells:
-            code = cell[0].next_node(nodes.literal_block)
-            code.rawsource = language.chinese_code(code.astext(), name)  # else it has no colours
-            code[:] = [nodes.Text(code.rawsource)]
-            for prompt in ("prompt_show", "prompt_hide"):
-                if prompt in cell:
-                    cell[prompt] = SETTINGS.get(cell[prompt], cell[prompt])
-        for raw in page.findall(nodes.raw):
-            raw[:] = [nodes.Text(raw.astext().replace(*ANSWER))]
+    figure["alt"] = "; ".join(words)
+    section, at = cells[0].parent, cells[0].parent.index(cells[0])
+    section[at:at] = [
+        nodes.container("", copy.deepcopy(figure), classes=["chapter-figure"]),
+        nodes.paragraph(caption, caption, classes=["figure-caption"]),
+    ]
+
+
+def speak_chinese(page: nodes.document, cells: list, name: str) -> None:
+    """Put comments, docstrings and the words on the folds into Chinese."""
+    for cell in cells:
+        code = cell[0].next_node(nodes.literal_block)
+        code.rawsource = language.chinese_code(code.astext(), name)  # else it has no colours
+        code[:] = [nodes.Text(code.rawsource)]
+        for prompt in ("prompt_show", "prompt_hide"):
+            if prompt in cell:
+                cell[prompt] = CHINESE.get(cell[prompt], cell[prompt])
+    for raw in page.findall(nodes.raw):
+        raw[:] = [nodes.Text(raw.astext().replace(">Answer<", CHINESE[">Answer<"]))]
 
 
 def link_addresses(text: nodes.Text) -> None:
@@ -83,9 +107,9 @@ def link_addresses(text: nodes.Text) -> None:
 
 def title(app, name: str) -> str:
     """A chapter's title in the language of the edition, without the notes' words."""
-    said = notebooks.notebook(notebooks.ROOT / f"{name}.py").cells[0].source
-    said = language.chinese(said, name) if app.config.language == "zh_CN" else said
-    said = re.sub(r" \(beyond the notes\)|（笔记之外）", "", said.splitlines()[0])
+    said = "# " + notebooks.headings(notebooks.ROOT / f"{name}.py")[0]
+    said = language.chinese(said, name) if is_chinese(app) else said
+    said = re.sub(r" \(beyond the notes\)|（笔记之外）", "", said)
     return " · ".join(said.removeprefix("# ").split(" · ")[:2])
 
 
@@ -93,7 +117,7 @@ def lead_to_notes(app, page: nodes.document, docname: str) -> None:
     """Put a small link beside each heading whose matter the notes have."""
     path = notebooks.ROOT / f"{docname.removeprefix('chapters/')}.py"
     if docname.startswith("chapters/"):
-        words = "笔记 ↗" if app.config.language == "zh_CN" else "notes ↗"
+        words = CHINESE["notes ↗"] if is_chinese(app) else "notes ↗"
         headings = [section[0] for section in page.findall(nodes.section)]
         for heading, place in zip(headings, notebooks.places(path), strict=False):
             if place:
@@ -141,10 +165,10 @@ def write_notebook(app, path: Path, ran: nbformat.NotebookNode) -> None:
         cell.source = cell.source.replace("<details><summary>Answer</summary>", "**Answer**")
         cell.source = re.sub(r"^</details>\s*", "", cell.source, flags=re.MULTILINE)
         cell.source = cell.source.replace("](../drawings/", "](docs/drawings/")
-        if app.config.language == "zh_CN":
+        if is_chinese(app):
             if cell.cell_type == "markdown":  # a paragraph is a line: no blanks amid Chinese
                 cell.source = language.chinese(cell.source, name, width=9999)
-                cell.source = cell.source.replace("**Answer**", "**答案**")
+                cell.source = cell.source.replace("**Answer**", CHINESE["**Answer**"])
             else:
                 cell.source = language.chinese_code(cell.source, name)
             for output in cell.get("outputs", []):

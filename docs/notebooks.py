@@ -35,10 +35,14 @@ def place(heading: str, second: bool = False) -> str:
     return ""
 
 
+def headings(path: Path) -> list[str]:
+    """A chapter's title, and the headings of its sections."""
+    return re.findall(r'^(?:"""# |# ## )(.*)', path.read_text(encoding="utf-8"), flags=re.M)
+
+
 def places(path: Path) -> list[str]:
     """The places in the notes of a chapter's headings, in their order."""
-    headings = re.findall(r'^(?:"""# |# ## )(.*)', path.read_text(encoding="utf-8"), flags=re.M)
-    return [place(heading, path.name > "07") for heading in headings]
+    return [place(heading, path.name > "07") for heading in headings(path)]
 
 
 def notebook(path: Path) -> nbformat.NotebookNode:

@@ -66,6 +66,10 @@ def test_headings_lead_to_their_place_in_the_notes():
     places = {path.name[:2]: notebooks.places(path) for path in notebooks.CHAPTERS}
     assert [bool(place) for place in places["03"]] == [1, 0, 1, 0, 1, 1, 0, 0, 0]
     assert "多进程" in places["06"][4]
+    for path in notebooks.CHAPTERS:
+        for heading, place in zip(notebooks.headings(path), notebooks.places(path), strict=True):
+            is_theirs = re.search("[一-鿿]", heading) and "(beyond the notes)" not in heading
+            assert place or not is_theirs, f"{heading} is not linked"
 
 
 def test_a_page_begins_with_what_one_will_write_and_ends_with_how_to_run_it():

@@ -14,7 +14,6 @@ from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-SMALL = 12
 
 # The colours of the figures, and lighter ones where the page is dark.
 LIGHT = "--ink: #222; --grey: #666; --paper: #fff; --blue: #0072b2; --orange: #c77700; "
